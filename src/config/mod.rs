@@ -102,6 +102,7 @@ pub use patterns::is_free;
 pub use print::{to_json, to_yaml};
 pub use publish::{Publish, PublishProtocol, SecondPublisher};
 pub use publish_pattern::PublishPattern;
+pub use push::MOST_PUSHES;
 pub use push_target::{PushProtocol, PushService, PushTarget, PushUrl};
 pub use recording::{Keep, Plan, Recording};
 pub use redact::{is_secret_name, masked, text_without_secrets};

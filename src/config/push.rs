@@ -13,8 +13,8 @@ use crate::access::Secret;
 use serde_yaml::Value;
 use std::path::PathBuf;
 
-/// Most targets of a stream.
-const MOST: usize = 16;
+/// Most targets of a stream, and of the answer of a service that names some.
+pub const MOST_PUSHES: usize = 32;
 /// Longest token in bytes.
 const MOST_TOKEN: usize = 4096;
 const TOKEN: &str = "1 to 4096 characters of ASCII without white space";
@@ -35,8 +35,8 @@ impl Validator {
             }
             Some(one) => vec![(path.clone(), one)],
         };
-        if items.len() > MOST {
-            self.note(path, Place::Key, format!("has {} targets, where {MOST} are the most", items.len()));
+        if items.len() > MOST_PUSHES {
+            self.note(path, Place::Key, format!("has {} targets, where {MOST_PUSHES} are the most", items.len()));
             return (Vec::new(), None);
         }
         let (mut targets, mut service) = (Vec::new(), None);
@@ -123,7 +123,7 @@ pub(super) fn printed(targets: &[PushTarget], service: Option<&PushService>) -> 
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{PushUrl, masked, parse, to_yaml};
+    use crate::config::{MOST_PUSHES, PushUrl, masked, parse, to_yaml};
 
     fn yaml(keys: &str) -> String {
         format!("feeds: {{f: {{pipeline: x}}}}\nstreams:\n  s: {{feed: f, push: {keys}}}")
@@ -197,8 +197,8 @@ mod tests {
         check("[{to: 'rtmp://h/s3cret', cb: /x}]", "unknown key, did you mean `ca`?");
         check("'srt://host:1?passphrase=s3cret'", "push: expected a `passphrase` of 10 to 79 bytes");
         check("'udp://host:1?s3cret=1'", "push: expected the parameters `ttl` and `interface` only");
-        let many = vec!["'rtmp://h/s3cret'"; 17].join(", ");
-        check(&format!("[{many}]"), "push: has 17 targets, where 16 are the most");
+        let many = vec!["'rtmp://h/s3cret'"; MOST_PUSHES + 1].join(", ");
+        check(&format!("[{many}]"), "push: has 33 targets, where 32 are the most");
     }
 
     #[test]

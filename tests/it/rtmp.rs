@@ -319,18 +319,41 @@ fn who_may_not_publish_gets_a_status_with_the_reason() {
     assert!(!server.log.text().contains("s3cret") && !server.log.text().contains("wrong-key"));
 }
 
+/// Three frames of AAC, behind their configuration.
+fn some_audio() -> Vec<Message> {
+    let audio = |time, body: &[u8]| Message { stream: STREAM, kind: kind::AUDIO, time, payload: body.to_vec().into() };
+    let frames = (0..3).map(|frame| audio(frame * 23, &[0xaf, 1, 0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c]));
+    [audio(0, &[0xaf, 0, 0x12, 0x10])].into_iter().chain(frames).collect()
+}
+
+/// Some encoders do not await the answer to `publish`: what they send meanwhile counts, if they may.
+#[test]
+fn what_comes_with_the_request_to_publish_is_not_lost() {
+    let server = Server::start(STUDIO);
+    for (name, line) in [
+        ("studio?key=s3cret", "publisher left feed=studio .*samples=3 .*reason=\"client left\""),
+        ("stage?key=wr0ng0", "publisher refused .*reason=\"the credential is wrong\""),
+    ] {
+        let mut raw = Raw::open(address(&server), "releaseStream", name);
+        let publish = command::message("publish", 4.0, &[Value::Null, Value::String(name.to_owned())], STREAM);
+        let mut bytes = Vec::new();
+        [vec![publish], some_audio()].concat().iter().for_each(|message| chunk::write(message, 128, &mut bytes));
+        raw.socket.write_all(&bytes).unwrap();
+        raw.socket.shutdown(Shutdown::Write).unwrap();
+        assert!(!raw.wait(|_| false));
+        server.log.wait(line, SOON);
+    }
+    assert_eq!(state(&server)["feeds"][1]["publish"]["bytes"], 0);
+}
+
 /// Nothing says whether there will be video, so that audio waits for it; a short publication is not lost for that.
 #[test]
 fn what_waits_for_another_track_is_there_when_the_publisher_leaves() {
     let server = Server::start(STUDIO);
     let mut raw = Raw::open(address(&server), "publish", "studio?key=s3cret");
-    let audio = |time, body: &[u8]| Message { stream: STREAM, kind: kind::AUDIO, time, payload: body.to_vec().into() };
     let started = |message: &Message| message.payload.windows(21).any(|text| text == b"NetStream.Publish.Sta");
     assert!(raw.wait(started));
-    raw.send(&audio(0, &[0xaf, 0, 0x12, 0x10]));
-    for frame in 0..3 {
-        raw.send(&audio(frame * 23, &[0xaf, 1, 0x21, 0x10, 0x04, 0x60, 0x8c, 0x1c]));
-    }
+    some_audio().iter().for_each(|message| raw.send(message));
     // A connection that is closed with something unread would take what is on its way with it.
     raw.socket.shutdown(Shutdown::Write).unwrap();
     assert!(!raw.wait(|_| false));

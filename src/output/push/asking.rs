@@ -213,7 +213,8 @@ impl AskTask {
     fn failed(&self, error: &str, machine: &mut Machine, failures: &mut FailureLog) {
         let now = Instant::now();
         self.status.failed(error);
-        let (stream, service, seconds) = (self.name(), &self.service, machine.failed(Failure::Refused, now, random()).as_secs_f64());
+        let (stream, service, seconds) =
+            (self.name(), &self.service, machine.failed(Failure::Refused, now, random()).as_secs_f64());
         match failures.failed(now) {
             Some(Report::First) => tracing::warn!(stream, %service, error, retry_in = seconds, "push targets unknown"),
             Some(Report::Again(failures)) => {

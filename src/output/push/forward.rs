@@ -3,13 +3,11 @@
 
 use crate::{
     access::Secret,
-    config::{PushTarget, PushUrl},
+    config::{MOST_PUSHES, PushTarget, PushUrl},
     source::publisher::PublisherInfo,
 };
 use serde_json::{Value, json};
 
-/// Most targets of an answer, as of a configuration.
-pub(super) const MOST: usize = 16;
 /// Longest token in bytes.
 const TOKEN: usize = 4096;
 /// SRS knows several hosts; this one is what a stream without one is of.
@@ -58,10 +56,10 @@ pub(super) fn answer(status: u16, body: &[u8]) -> Result<Named, String> {
         _ => return Err(EXPECTED.to_owned()),
     };
     let mut named = Named::default();
-    if urls.len() > MOST {
-        named.faults.push(format!("{MOST} targets at most, found {}", urls.len()));
+    if urls.len() > MOST_PUSHES {
+        named.faults.push(format!("{MOST_PUSHES} targets at most, found {}", urls.len()));
     }
-    for entry in urls.iter().take(MOST) {
+    for entry in urls.iter().take(MOST_PUSHES) {
         match target(entry) {
             Ok(target) if named.targets.iter().all(|other| other.to != target.to) => named.targets.push(target),
             Ok(_) => named.faults.push("each target once".to_owned()),
@@ -138,9 +136,9 @@ mod tests {
         check(200, "{}", Err("cannot be understood"));
         check(200, "ok", Err("cannot be understood"));
         check(500, "{\"code\": 0}", Err("answers 500"));
-        let many = (0..20).map(|number| format!("\"rtmp://a/live/{number}\"")).collect::<Vec<_>>().join(",");
+        let many = (0..40).map(|number| format!("\"rtmp://a/live/{number}\"")).collect::<Vec<_>>().join(",");
         let named = answer(200, format!("{{\"urls\": [{many}]}}").as_bytes()).unwrap();
-        assert_eq!((named.targets.len(), named.faults), (MOST, vec!["16 targets at most, found 20".to_owned()]));
+        assert_eq!((named.targets.len(), named.faults), (MOST_PUSHES, vec!["32 targets at most, found 40".to_owned()]));
     }
 
     #[test]

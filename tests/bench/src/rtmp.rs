@@ -23,6 +23,11 @@ const FPS: u32 = 30;
 /// Parameter sets of H.264, baseline, 320x240.
 const SPS: [u8; 8] = [0x67, 0x42, 0xc0, 0x1e, 0xda, 0x05, 0x07, 0xe4];
 const PPS: [u8; 4] = [0x68, 0xce, 0x38, 0x80];
+/// Begins of slices that refer to them, of an IDR picture and of another one (ITU-T H.264, section 7.3.3).
+const INTRA: [u8; 3] = [0x65, 0x88, 0x84];
+const INTER: [u8; 3] = [0x41, 0x9a, 0x24];
+/// Where the content of a picture begins: behind its tag, its length and the begin of its slice.
+const CONTENT: usize = 5 + 4 + INTRA.len();
 
 /// Plays `live` to its end.
 ///
@@ -73,7 +78,8 @@ pub async fn watch(address: SocketAddr, name: &str, window: Duration) -> anyhow:
     Ok((first.unwrap_or_default(), delays))
 }
 
-/// Publishes H.264 of 320x240 under this name, so many bits a second, with a keyframe every two seconds. The pictures are none.
+/// Publishes H.264 of 320x240 under this name, so many bits a second, with a keyframe every two seconds. No decoder
+/// can do anything with the pictures.
 ///
 /// # Errors
 /// When it is refused or cut off.
@@ -95,10 +101,10 @@ pub async fn publish(address: SocketAddr, name: String, rate: usize, taken: Arc<
     let mut is_first = true;
     for number in 0_u32.. {
         clock.tick().await;
-        let (head, unit) = if number % (2 * FPS) == 0 { (0x17, 0x65) } else { (0x27, 0x41) };
+        let (head, slice) = if number % (2 * FPS) == 0 { (0x17, INTRA) } else { (0x27, INTER) };
         picture[..5].copy_from_slice(&[head, 1, 0, 0, 0]);
-        picture[9] = unit;
-        picture[10..10 + mark::LENGTH].copy_from_slice(&mark::write(mark::now()));
+        picture[9..CONTENT].copy_from_slice(&slice);
+        picture[CONTENT..CONTENT + mark::LENGTH].copy_from_slice(&mark::write(mark::now()));
         socket.write_all(&message(VIDEO, number * 1000 / FPS, STREAM, &picture)).await?;
         taken.add(picture.len(), &mut is_first);
     }

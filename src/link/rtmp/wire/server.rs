@@ -153,7 +153,8 @@ impl Server {
                     return self.command(&command, out, events);
                 }
             }
-            _ if self.role == Role::Publisher => {
+            // Some send media without awaiting an answer: what precedes it must not be lost, as it has the configurations.
+            _ if matches!(self.role, Role::Publisher | Role::Asked) => {
                 let mut media = Vec::new();
                 tag_bodies(message, &mut media);
                 events.extend(media.into_iter().map(Event::Media));
@@ -335,9 +336,11 @@ mod tests {
                 (wanted.names(), wanted.query()),
                 (vec!["live/studio".to_owned(), "studio".to_owned()], "key=x".to_owned())
             );
-            // Nothing is taken before it is accepted.
+            // What comes before it is accepted is not lost.
+            let early = media_message(kind::VIDEO, 0, b"\x17\0\0\0\0config");
+            let (_, events) = client.send(&[early], size).unwrap();
+            assert!(matches!(&events[..], [Event::Media(media)] if media.body.ends_with(b"config")), "{events:?}");
             let frame = media_message(kind::VIDEO, 40, b"\x17\x01\0\0\0frame");
-            assert_eq!(client.send(std::slice::from_ref(&frame), size).unwrap().1, []);
             let mut out = Vec::new();
             client.server.accept_publish(&mut out);
             let mut answers = Vec::new();
