@@ -122,3 +122,4 @@ mod traces;
 mod tracks;
 mod viewers;
 mod webrtc;
+mod webrtc_layers;

@@ -179,7 +179,7 @@ impl WhipConnection {
                 Output::Ready => self.is_ready = true,
                 Output::WantsKeyframe => self.keyframes.want(),
                 Output::Ended(reason) => self.ended = self.ended.or(Some(reason)),
-                Output::Send { .. } | Output::Media(_) => {}
+                Output::Send { .. } | Output::Media(_) | Output::Left(_) => {}
             }
         }
         if let Some(path) = self.session.path() {

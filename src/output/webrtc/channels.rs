@@ -76,6 +76,11 @@ pub fn described(stream: &str, plan: &PlayPlan) -> String {
     json!({"type": "stream", "name": stream, "tracks": tracks.collect::<Vec<_>>()}).to_string()
 }
 
+/// Another layer is sent from now on.
+pub fn switched(layer: &str) -> String {
+    json!({"type": "layer", "encodingId": layer}).to_string()
+}
+
 /// A frame of video left: its timestamp, and when that was, in milliseconds since 1970.
 pub fn left(timestamp: u32, sent: u64) -> String {
     json!({"type": "frame", "rtpTimestamp": timestamp, "sent": sent}).to_string()

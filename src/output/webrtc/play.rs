@@ -30,6 +30,9 @@ const PACE: Duration = Duration::from_millis(5);
 /// The frames until the live one are shown one after the other in steps of this, so that players do not play them slowly.
 const STEP: Duration = Duration::from_millis(1);
 
+/// One layer is behind another by this at most, in nanoseconds; times that are farther back are of something else.
+const OVERLAP: i64 = 1_000_000_000;
+
 /// What a session is sent.
 #[derive(Debug)]
 pub struct Play {
@@ -42,6 +45,10 @@ pub struct Play {
     paced: Option<Instant>,
     /// How long a keyframe is waited for that the encoder was asked for.
     patience: Option<Instant>,
+    /// Another layer, until its next keyframe is there.
+    next: Option<Reader>,
+    /// The times of the newest frames that were sent, of video and of audio.
+    newest: [Option<Time>; 2],
     progress: Progress,
 }
 
@@ -73,6 +80,8 @@ impl Play {
             behind_bytes: 0,
             paced: Some(now),
             patience: is_old.then(|| now + PATIENCE),
+            next: None,
+            newest: [None; 2],
             progress: Progress::default(),
         };
         if !is_old {
@@ -141,6 +150,39 @@ impl Play {
         Outcome::Open
     }
 
+    /// Continues with another layer of the same media from its next keyframe on, see [`Play::pump_next`].
+    pub fn switch_to(&mut self, layer: &FanOut) {
+        let entry = Entry { join: Join::NextKeyframe, header: true };
+        layer.want_keyframe();
+        self.next = Some(layer.subscribe_unforced(entry));
+    }
+
+    /// The layer that [`Play::switch_to`] named does not matter any more.
+    pub fn stay(&mut self) {
+        self.next = None;
+    }
+
+    /// Looks for the keyframe of another layer. Whether that has begun, and replaces the layer of before.
+    pub fn pump_next(&mut self, session: &mut Session, now: Instant, packets: &mut Outbox) -> bool {
+        let Some(next) = &mut self.next else { return false };
+        while let Some(delivery) = next.try_next() {
+            let Delivery::Packet(packet) = delivery else { continue };
+            let Some(frame) = read(&packet).filter(|frame| frame.kind == MediaKind::Video) else { continue };
+            // What the layer of before has until now belongs before it.
+            let _ = self.pump(session, None, now, packets);
+            if let Some(next) = self.next.take() {
+                self.reader = next;
+            }
+            self.behind.clear();
+            self.behind_bytes = 0;
+            self.take(session, &frame, now, packets);
+            // What is behind the keyframe already.
+            let _ = self.pump(session, None, now, packets);
+            return true;
+        }
+        false
+    }
+
     /// All that is there of the newest GOP, shown as fast as possible. Audio begins with what is live.
     fn take_group(&mut self) {
         let mut frames = Vec::new();
@@ -170,8 +212,7 @@ impl Play {
             self.patience = None;
         }
         if frame.kind == MediaKind::Audio || self.behind.is_empty() {
-            self.progress.bytes += session.write(frame, frame.time, now, packets) as u64;
-            return;
+            return self.write(session, (frame, frame.time), now, packets);
         }
         self.behind.push_back((frame.clone(), frame.time));
         self.behind_bytes += frame.len();
@@ -190,9 +231,26 @@ impl Play {
             let Some((frame, time)) = self.behind.pop_front() else { break };
             self.behind_bytes -= frame.len();
             sent += frame.len();
-            self.progress.bytes += session.write(&frame, time, now, packets) as u64;
+            self.write(session, (&frame, time), now, packets);
         }
         self.paced = Some(now + PACE);
+    }
+
+    /// Sends a frame. Layers are not equally quick: what was heard of one is not sent again of another, and pictures are never shown
+    /// before those that were sent.
+    fn write(&mut self, session: &mut Session, (frame, time): (&Arc<Frame>, Time), now: Instant, packets: &mut Outbox) {
+        let newest = match frame.kind {
+            MediaKind::Video => &mut self.newest[0],
+            MediaKind::Audio => &mut self.newest[1],
+        };
+        let is_overlap = |newest: Time| (0..=OVERLAP).contains(&newest.since(time));
+        let time = match newest.filter(|newest| is_overlap(*newest)) {
+            Some(_) if frame.kind == MediaKind::Audio => return,
+            Some(newest) => newest + STEP,
+            None => time,
+        };
+        *newest = Some(time);
+        self.progress.bytes += session.write(frame, time, now, packets) as u64;
     }
 
     fn fits(&self, header: &Packet) -> bool {

@@ -63,6 +63,8 @@ pub struct Sender {
     credit: usize,
     /// The timestamp of the newest frame of video.
     newest: Option<u32>,
+    /// The part of the video that was lost, by the newest report, in 1/256.
+    fraction_lost: Option<u8>,
     stats: RtpStats,
 }
 
@@ -117,7 +119,18 @@ impl Sender {
             });
         }
         let (anchor, due, credit, stats) = (None, None, MOST_AGAIN, RtpStats::default());
-        Some(Self { encryptor, decryptor, tracks: found, anchor, clock, due, credit, newest: None, stats })
+        Some(Self {
+            encryptor,
+            decryptor,
+            tracks: found,
+            anchor,
+            clock,
+            due,
+            credit,
+            newest: None,
+            fraction_lost: None,
+            stats,
+        })
     }
 
     /// Sends a frame, shown at `time` in place of its own. Returns the bytes of its payloads.
@@ -211,6 +224,7 @@ impl Sender {
         if track.setup.kind == MediaKind::Video && track.setup.clock > 0 {
             let nanos = u64::from(block.jitter) * 1_000_000_000 / u64::from(track.setup.clock);
             self.stats.jitter = Some(Duration::from_nanos(nanos));
+            self.fraction_lost = Some(block.fraction_lost);
         }
         if block.last_report != 0 {
             // RFC 3550, section 6.4.1, in 1/65536 seconds. Less than nothing is an error of rounding.
@@ -259,6 +273,11 @@ impl Sender {
     /// The counts so far.
     pub fn stats(&self) -> RtpStats {
         self.stats
+    }
+
+    /// The part of the video that was lost, in 1/256, if the viewer has reported since the last call.
+    pub fn take_fraction_lost(&mut self) -> Option<u8> {
+        self.fraction_lost.take()
     }
 
     /// The timestamp of the newest frame of video that was sent.

@@ -99,6 +99,8 @@ pub enum Output {
     Media(Received),
     /// The viewer has lost too much: it needs a keyframe.
     WantsKeyframe,
+    /// The viewer does not need what comes through this channel of the shard any more.
+    Left(usize),
     /// It is over, for this reason.
     Ended(&'static str),
 }
@@ -347,6 +349,14 @@ impl Session {
     pub fn stats(&self) -> RtpStats {
         let protocol = if self.path().is_some_and(|path| path.is_tcp) { "tcp" } else { "udp" };
         RtpStats { protocol, ..self.sender().map(Sender::stats).unwrap_or_default() }
+    }
+
+    /// The part of the video that was lost, in 1/256, if the viewer has reported since the last call.
+    pub fn take_fraction_lost(&mut self) -> Option<u8> {
+        match &mut self.role {
+            Role::Viewer(playing) => playing.sender.as_mut()?.take_fraction_lost(),
+            Role::Publisher { .. } => None,
+        }
     }
 
     /// Whether a channel opened on which the client expects to get what the stream is.

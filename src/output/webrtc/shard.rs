@@ -11,7 +11,7 @@ use super::{
     play::{self, Outcome, Play},
     send::SendPath,
     session::{AcceptError, Out, Output, Session},
-    viewer::Viewer,
+    viewer::{OpenedLayer, Viewer, ViewerLayers},
 };
 use crate::{
     media::webrtc::Frame,
@@ -153,8 +153,25 @@ impl Member {
 pub enum Command {
     /// Another ICE session, by this offer; the answer goes back.
     Restart(String, oneshot::Sender<Result<String, AcceptError>>),
+    /// The layer that the viewer wants is opened, or cannot be.
+    Layer(Option<OpenedLayer>),
+    /// The viewer chooses a layer by its number, or lets losses decide; `true` when it is there.
+    Choose(Option<usize>, oneshot::Sender<bool>),
+    /// Which layers there are.
+    Layers(oneshot::Sender<Option<LayerState>>),
     /// The viewer leaves.
     Close(&'static str),
+}
+
+/// The layers of a viewer.
+#[derive(Debug)]
+pub struct LayerState {
+    /// What they are called.
+    pub names: Arc<[String]>,
+    /// The number of the one that is sent.
+    pub active: usize,
+    /// The number of the one that the viewer has chosen.
+    pub chosen: Option<usize>,
 }
 
 impl Shard {
@@ -319,6 +336,22 @@ impl Loop {
 
     fn command(&mut self, id: SessionId, command: Command, now: Instant) {
         match command {
+            Command::Layer(opened) => self.opened_layer(id, opened, now),
+            Command::Choose(layer, reply) => self.with(id, now, |member, out| {
+                let Some(viewer) = member.viewer() else { return };
+                let is_there = viewer.layers.as_mut().is_some_and(|layers| layers.choice.choose(layer, now));
+                let _ = reply.send(is_there);
+                viewer.choose_layer(now, out);
+            }),
+            Command::Layers(reply) => self.with(id, now, |member, _| {
+                let layers = member.viewer().and_then(|viewer| viewer.layers.as_ref());
+                let state = |layers: &ViewerLayers| LayerState {
+                    names: layers.names.clone(),
+                    active: layers.choice.current(),
+                    chosen: layers.choice.chosen(),
+                };
+                let _ = reply.send(layers.map(state));
+            }),
             Command::Close(reason) => self.with(id, now, |member, out| {
                 out.events.push(Output::Ended(reason));
                 member.session().close(now, out);
@@ -345,7 +378,7 @@ impl Loop {
             }
             out.packets.clear();
         }
-        let mut ended = None;
+        let (mut ended, mut left) = (None, Vec::new());
         let mut is_ready = false;
         for output in out.events.drain(..) {
             match output {
@@ -365,10 +398,12 @@ impl Loop {
                         ended = ended.or(Some("internal error"));
                     }
                 }
+                Output::Left(channel) => left.push(channel),
                 Output::Ended(reason) => ended = ended.or(Some(reason)),
             }
         }
         self.out = out;
+        left.into_iter().for_each(|channel| self.leave(channel, id));
         match ended {
             Some(reason) => self.remove(id, reason),
             None if is_ready => self.start(id, now),
@@ -392,15 +427,8 @@ impl Loop {
         if let Some(scheduled) = *member.scheduled() {
             self.due.remove(&(scheduled, id));
         }
-        if let Some(at) = member.viewer().and_then(|viewer| viewer.channel)
-            && let Some(channel) = self.channels.get_mut(at)
-        {
-            channel.viewers.retain(|other| *other != id);
-            if channel.viewers.is_empty() {
-                let Channel { stream_viewers, mut latency, .. } = self.channels.remove(at);
-                latency.report(&stream_viewers, Instant::now());
-            }
-        }
+        let channels = member.viewer().map(|viewer| [viewer.channel, viewer.next_channel()]);
+        channels.into_iter().flatten().flatten().for_each(|channel| self.leave(channel, id));
         if let Some(viewer) = member.viewer() {
             self.stats.sent(viewer.sent());
         }
@@ -411,11 +439,19 @@ impl Loop {
         *member.reason() = reason;
     }
 
-    /// The session is connected: it is sent what there is of its stream, and all that comes.
-    fn start(&mut self, id: SessionId, now: Instant) {
-        let Some(viewer) = self.sessions.get_mut(&id).and_then(|member| member.viewer()) else { return };
-        let fanout = viewer.fanout.clone();
-        let found = self.channels.iter().find(|(_, channel)| channel.fanout.is_same(&fanout)).map(|(at, _)| at);
+    /// A session reads a stream no longer.
+    fn leave(&mut self, at: usize, id: SessionId) {
+        let Some(channel) = self.channels.get_mut(at) else { return };
+        channel.viewers.retain(|other| *other != id);
+        if channel.viewers.is_empty() {
+            let Channel { stream_viewers, mut latency, .. } = self.channels.remove(at);
+            latency.report(&stream_viewers, Instant::now());
+        }
+    }
+
+    /// A session reads a stream from now on: its channel, and whether that is new.
+    fn enter(&mut self, id: SessionId, (fanout, viewers): (&FanOut, &Viewers), now: Instant) -> (usize, bool) {
+        let found = self.channels.iter().find(|(_, channel)| channel.fanout.is_same(fanout)).map(|(at, _)| at);
         let at = found.unwrap_or_else(|| {
             let entry = self.channels.vacant_entry();
             let channel = entry.key();
@@ -424,7 +460,7 @@ impl Loop {
                 waker: Arc::new(ShardWaker { shard: self.shard.clone(), channel }).into(),
                 batch: Batch::default(),
                 viewers: Vec::new(),
-                stream_viewers: viewer.viewers.clone(),
+                stream_viewers: viewers.clone(),
                 latency: LatencyRecorder::default(),
                 keyframes: KeyframeRequests::new(now),
             });
@@ -433,12 +469,42 @@ impl Loop {
         if let Some(channel) = self.channels.get_mut(at) {
             channel.viewers.push(id);
         }
+        (at, found.is_none())
+    }
+
+    /// The session is connected: it is sent what there is of its stream, and all that comes.
+    fn start(&mut self, id: SessionId, now: Instant) {
+        let Some(viewer) = self.sessions.get_mut(&id).and_then(|member| member.viewer()) else { return };
+        let (fanout, viewers) = (viewer.fanout.clone(), viewer.viewers.clone());
+        let (at, is_new) = self.enter(id, (&fanout, &viewers), now);
+        let Some(viewer) = self.sessions.get_mut(&id).and_then(|member| member.viewer()) else { return };
         viewer.channel = Some(at);
         viewer.play = Some(Play::join(viewer.plan.clone(), &fanout, now));
         viewer.joined(now);
         self.with(id, now, |member, out| member.pump(now, out));
-        if found.is_none() {
+        if is_new {
             self.deliver(at, now);
+        }
+    }
+
+    /// The layer that a viewer wants is there, or is not to be had.
+    fn opened_layer(&mut self, id: SessionId, opened: Option<OpenedLayer>, now: Instant) {
+        if !self.sessions.contains_key(&id) {
+            return;
+        }
+        let mut begun = None;
+        let opened = opened.map(|layer| {
+            let (at, is_new) = self.enter(id, (&layer.fanout, &layer.viewers), now);
+            begun = is_new.then_some(at);
+            (layer, at)
+        });
+        self.with(id, now, |member, out| {
+            if let Some(viewer) = member.viewer() {
+                viewer.opened_layer(opened, now, out);
+            }
+        });
+        if let Some(begun) = begun {
+            self.deliver(begun, now);
         }
     }
 
@@ -454,8 +520,10 @@ impl Loop {
             let taken = is_whole.then_some((&batch, frames.as_slice()));
             for id in channel.viewers.clone() {
                 self.with(id, now, |member, out| {
-                    if let Some(viewer) = member.viewer() {
-                        viewer.pump(taken, now, out);
+                    let Some(viewer) = member.viewer() else { return };
+                    match viewer.channel == Some(at) {
+                        true => viewer.pump(taken, now, out),
+                        false => viewer.pump_next(now, out),
                     }
                 });
             }
@@ -473,12 +541,20 @@ impl Loop {
         for (_, channel) in &mut self.channels {
             channel.latency.report(&channel.stream_viewers, now);
         }
-        let mut ended = Vec::new();
+        let (mut ended, mut layered) = (Vec::new(), Vec::new());
         for (id, member) in &mut self.sessions {
             if let Some(viewer) = member.viewer() {
                 self.stats.sent(viewer.sent());
+                layered.extend(viewer.layers.is_some().then_some(*id));
             }
             ended.extend(member.check(now).map(|reason| (*id, reason)));
+        }
+        for id in layered {
+            self.with(id, now, |member, out| {
+                if let Some(viewer) = member.viewer() {
+                    viewer.choose_layer(now, out);
+                }
+            });
         }
         for (id, reason) in ended {
             self.command(id, Command::Close(reason), now);

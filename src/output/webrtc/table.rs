@@ -7,6 +7,8 @@ use std::{collections::HashMap, sync::Arc};
 #[derive(Debug, Default)]
 pub struct WhepTable {
     streams: HashMap<String, Arc<StreamHandle>>,
+    /// The stream and its renditions, by the name of the stream that has some.
+    layers: HashMap<String, Vec<Arc<StreamHandle>>>,
 }
 
 /// What a path stands for.
@@ -16,6 +18,10 @@ pub struct WhepRoute<'a> {
     pub stream: &'a Arc<StreamHandle>,
     /// The name of a session of it; `None` for the endpoint, where sessions are made.
     pub session: Option<&'a str>,
+    /// The layers of the session are meant.
+    pub is_layer: bool,
+    /// What sessions may be sent: the stream and its renditions, the largest first; none where there is no choice.
+    pub layers: &'a [Arc<StreamHandle>],
 }
 
 impl WhepTable {
@@ -26,6 +32,12 @@ impl WhepTable {
         for stream in streams {
             table.streams.insert(stream.config.path.to_string(), stream.clone());
             table.streams.insert(format!("/stream/{}", stream.config.name), stream.clone());
+            let renditions = stream.config.renditions.iter();
+            let renditions = renditions.filter_map(|name| streams.iter().find(|known| known.config.name == *name));
+            let layers: Vec<_> = std::iter::once(stream).chain(renditions).cloned().collect();
+            if let [_, _, ..] = &layers[..] {
+                table.layers.insert(stream.config.name.to_string(), layers);
+            }
         }
         let (sampled, others): (Vec<_>, Vec<_>) = streams.iter().partition(|stream| stream.sampled().is_some());
         for stream in sampled.into_iter().chain(others) {
@@ -36,6 +48,8 @@ impl WhepTable {
 
     /// What a percent-decoded path stands for.
     pub fn find<'a>(&'a self, path: &'a str) -> Option<WhepRoute<'a>> {
+        let session_path = path.strip_suffix("/layer").filter(|path| !path.ends_with("/whep"));
+        let (path, is_layer) = (session_path.unwrap_or(path), session_path.is_some());
         let (path, session) = match path.strip_suffix("/whep") {
             Some(path) => (path, None),
             None => {
@@ -43,6 +57,11 @@ impl WhepTable {
                 (endpoint.strip_suffix("/whep")?, Some(session))
             }
         };
-        Some(WhepRoute { stream: self.streams.get(path)?, session })
+        let stream = self.streams.get(path)?;
+        if is_layer && session.is_none() {
+            return None;
+        }
+        let layers = self.layers.get(stream.config.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        Some(WhepRoute { stream, session, is_layer, layers })
     }
 }

@@ -2,9 +2,10 @@
 
 use super::{
     channels,
+    layers::Layers,
     negotiation::PlayPlan,
     play::Play,
-    session::{Out, Session},
+    session::{Out, Output, Session},
 };
 use crate::{
     access::Pass,
@@ -18,6 +19,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
+use tokio::sync::mpsc;
 
 /// How long a client may take to connect after its offer was answered.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
@@ -43,6 +45,8 @@ pub struct Viewer {
     pub addresses: Vec<SocketAddr>,
     /// Why it leaves.
     pub reason: &'static str,
+    /// What it may be sent in place of the stream itself; `None` where that has one size only.
+    pub layers: Option<ViewerLayers>,
     about: About,
     since: Instant,
     viewer: Option<ViewerHandle>,
@@ -50,6 +54,39 @@ pub struct Viewer {
     reported_frame: Option<u32>,
     /// The counts that are in the sums of the server.
     counted: [u64; SENT.len()],
+}
+
+/// The layers of a viewer: the stream itself and its renditions, in the order of the configuration.
+#[derive(Debug)]
+pub struct ViewerLayers {
+    /// What clients call them.
+    pub names: Arc<[String]>,
+    /// Which one it is sent.
+    pub choice: Layers,
+    /// Has one opened.
+    wanted: mpsc::Sender<usize>,
+    /// The one that is opened, until its keyframe comes, and its channel in the shard.
+    next: Option<(OpenedLayer, usize)>,
+}
+
+/// A layer that a viewer may switch to.
+#[derive(Debug)]
+pub struct OpenedLayer {
+    /// Its place among the layers.
+    pub number: usize,
+    /// Its frames.
+    pub fanout: FanOut,
+    /// The viewers of the rendition.
+    pub viewers: Viewers,
+    /// Keeps it running.
+    pub lease: Lease,
+}
+
+impl ViewerLayers {
+    /// These; `wanted` takes the numbers of those that are to be opened.
+    pub fn new(names: Arc<[String]>, wanted: mpsc::Sender<usize>, now: Instant) -> Self {
+        Self { choice: Layers::new(names.len(), now), names, wanted, next: None }
+    }
 }
 
 /// Who it is.
@@ -86,6 +123,7 @@ impl Viewer {
             scheduled: None,
             addresses: Vec::new(),
             reason: "client left",
+            layers: None,
             about,
             since: now,
             viewer: None,
@@ -127,6 +165,67 @@ impl Viewer {
             self.session.message(&channels::left(timestamp, sent), now, out);
         }
         self.session.timeout(now, out);
+    }
+
+    /// Has another layer opened, if that is due by what the viewer has lost or chosen.
+    pub fn choose_layer(&mut self, now: Instant, out: &mut Out) {
+        let lost = self.session.take_fraction_lost();
+        let (Some(layers), Some(play)) = (&mut self.layers, &mut self.play) else { return };
+        if let Some(lost) = lost {
+            layers.choice.reported(lost, now);
+        }
+        if let Some(wanted) = layers.choice.wanted(now)
+            && layers.wanted.try_send(wanted).is_err()
+        {
+            layers.choice.failed(now);
+        }
+        let pending = layers.choice.pending();
+        if let Some((_, channel)) = layers.next.take_if(|(layer, _)| Some(layer.number) != pending) {
+            play.stay();
+            out.events.push(Output::Left(channel));
+        }
+    }
+
+    /// A layer was opened, and comes through this channel; `None` when it cannot be had.
+    pub fn opened_layer(&mut self, opened: Option<(OpenedLayer, usize)>, now: Instant, out: &mut Out) {
+        let (Some(layers), Some(play)) = (&mut self.layers, &mut self.play) else { return };
+        let pending = layers.choice.pending();
+        let unneeded = match opened {
+            Some((layer, channel)) if Some(layer.number) == pending => {
+                play.switch_to(&layer.fanout);
+                layers.next.replace((layer, channel))
+            }
+            // It took too long, or another one is wanted by now.
+            Some(unneeded) => Some(unneeded),
+            None => {
+                layers.choice.failed(now);
+                None
+            }
+        };
+        out.events.extend(unneeded.map(|(_, channel)| Output::Left(channel)));
+    }
+
+    /// The channel of the layer that begins with its next keyframe.
+    pub fn next_channel(&self) -> Option<usize> {
+        self.layers.as_ref()?.next.as_ref().map(|(_, channel)| *channel)
+    }
+
+    /// Sends the layer that was opened, if its keyframe is there.
+    pub fn pump_next(&mut self, now: Instant, out: &mut Out) {
+        let (Some(layers), Some(play)) = (&mut self.layers, &mut self.play) else { return };
+        if layers.next.is_none() || !play.pump_next(&mut self.session, now, &mut out.packets) {
+            return;
+        }
+        let Some((layer, channel)) = layers.next.take() else { return };
+        let before = (layers.choice.current(), self.channel.replace(channel));
+        layers.choice.switched(now);
+        (self.fanout, self.about.lease) = (layer.fanout, layer.lease);
+        out.events.extend(before.1.map(Output::Left));
+        let name = |number: usize| layers.names.get(number).map(String::as_str).unwrap_or_default();
+        let (stream, peer, user) = (&self.about.stream, self.about.peer, &self.about.user);
+        let (layer, from, is_chosen) = (name(layer.number), name(before.0), layers.choice.chosen().is_some());
+        tracing::debug!(%stream, %peer, user, protocol = "webrtc", layer, from, is_chosen, "viewer switched layer");
+        self.session.message(&channels::switched(layer), now, out);
     }
 
     /// Sends the client what the stream is, where it has asked for that.
