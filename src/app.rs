@@ -150,7 +150,7 @@ impl App {
             .context("cannot start the thread of the journal")?;
         facts.keep_addresses(config.pages.clients);
         gate.report_to(facts.clone());
-        let client = HttpClient::new(None).context("cannot set up requests of hooks")?;
+        let client = HttpClient::of_system();
         gate.fetch_by(fetch_by(client.clone()));
         let (otlp, exporter) = Otlp::new(client.clone(), info.otlp_stats().clone());
         let shutdown = Shutdown::default();

@@ -43,10 +43,7 @@ impl Client {
     /// When a file cannot be read.
     pub(super) fn new(options: &Ctl) -> Result<Self, CtlError> {
         let file = |path: &PathBuf, source| CtlError::File { path: path.clone(), source };
-        let http = match &options.ca {
-            Some(path) => HttpClient::new(Some(path)).map_err(|error| file(path, error))?,
-            None => HttpClient::new(None)?,
-        };
+        let http = HttpClient::new(options.ca.as_deref())?;
         let token = match &options.token_file {
             Some(path) => Some(std::fs::read_to_string(path).map_err(|error| file(path, error))?),
             None => std::env::var("VOYANDZ_TOKEN").ok(),

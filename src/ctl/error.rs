@@ -1,6 +1,10 @@
 //! Why `voyandz ctl` fails, and its exit codes: those of sysexits.h where one fits.
 
-use crate::{net::ClientError, sys::output, telemetry::chain};
+use crate::{
+    net::{ClientError, tls::authorities::TrustError},
+    sys::output,
+    telemetry::chain,
+};
 use http::StatusCode;
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -49,6 +53,9 @@ pub(super) enum CtlError {
         /// Why.
         source: io::Error,
     },
+    /// The file with authorities is of no use.
+    #[error("cannot use the authorities of --ca")]
+    Trust(#[from] TrustError),
     /// A terminal cannot show a still.
     #[error("name a file with --output: a terminal cannot show a still")]
     Terminal,
@@ -77,7 +84,7 @@ impl CtlError {
                 _ => REFUSED,
             },
             Self::Foreign(_) | Self::Missing(_) | Self::Terminal => REFUSED,
-            Self::File { .. } | Self::Io(_) => IO,
+            Self::File { .. } | Self::Trust(_) | Self::Io(_) => IO,
         }
     }
 }

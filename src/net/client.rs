@@ -1,6 +1,7 @@
 //! Requests of our own over HTTP/1.1, encrypted or not: to receivers of hooks, and of the command line to a server. One connection a
 //! request; no redirects, no cookies, no proxies.
 
+use super::tls::authorities::{TrustError, client_config};
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::Full;
 use hyper::{
@@ -17,24 +18,14 @@ use tokio::{
 use tokio_rustls::{
     TlsConnector,
     rustls::{
-        ClientConfig, RootCertStore,
-        crypto::aws_lc_rs,
-        pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem::PemObject},
+        ClientConfig,
+        pki_types::{InvalidDnsNameError, ServerName},
     },
 };
 
-/// Where systems keep the certificates of authorities; `SSL_CERT_FILE` comes first.
-const AUTHORITIES: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
 /// Makes requests. Clones are the same.
 #[derive(Clone)]
-pub struct HttpClient(Arc<ClientConfig>);
+pub struct HttpClient(Result<Arc<ClientConfig>, Arc<TrustError>>);
 
 impl std::fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -67,6 +58,9 @@ pub enum ClientError {
         /// What the system says.
         source: io::Error,
     },
+    /// The system has no authorities that could vouch for a server.
+    #[error(transparent)]
+    Trust(Arc<TrustError>),
     /// No authority vouches for the server, or no TLS is spoken there.
     #[error("TLS handshake with {host} failed")]
     Tls {
@@ -84,24 +78,25 @@ pub enum ClientError {
 }
 
 impl HttpClient {
-    /// A client that trusts the authorities of the system, or those in `authorities` alone. Blocking.
+    /// A client that trusts the authorities in a file alone. Blocking.
     ///
     /// # Errors
-    /// When a named file has no certificate, or there is none at all.
-    pub fn new(authorities: Option<&Path>) -> io::Result<Self> {
-        let roots = match authorities {
-            Some(path) => roots(path)?,
-            None => {
-                let named = std::env::var_os("SSL_CERT_FILE").map(std::path::PathBuf::from);
-                let known = AUTHORITIES.iter().map(std::path::PathBuf::from);
-                // Without any only plain HTTP works, which is all that many need.
-                named.into_iter().chain(known).find_map(|path| roots(&path).ok()).unwrap_or_else(RootCertStore::empty)
-            }
-        };
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        Ok(Self(Arc::new(builder.with_root_certificates(roots).with_no_client_auth())))
+    /// See [`TrustError`].
+    pub fn trusting(file: &Path) -> Result<Self, TrustError> {
+        Ok(Self(Ok(Arc::new(client_config(Some(file))?))))
+    }
+
+    /// A client that trusts the authorities of the system. Without any, only plain HTTP works, which is all that many need. Blocking.
+    pub fn of_system() -> Self {
+        Self(client_config(None).map(Arc::new).map_err(Arc::new))
+    }
+
+    /// One or the other. Blocking.
+    ///
+    /// # Errors
+    /// As [`HttpClient::trusting`].
+    pub fn new(file: Option<&Path>) -> Result<Self, TrustError> {
+        file.map_or_else(|| Ok(Self::of_system()), Self::trusting)
     }
 
     /// Sends a request over a Unix socket. Cancel-safe.
@@ -139,8 +134,9 @@ impl HttpClient {
         if !is_encrypted {
             return exchange(socket, request).await;
         }
+        let config = self.0.as_ref().map_err(|error| ClientError::Trust(error.clone()))?;
         let name = ServerName::try_from(bare.to_owned()).map_err(|error| ClientError::Name(bare.to_owned(), error))?;
-        let socket = TlsConnector::from(self.0.clone()).connect(name, socket).await.map_err(refused)?;
+        let socket = TlsConnector::from(config.clone()).connect(name, socket).await.map_err(refused)?;
         exchange(socket, request).await
     }
 }
@@ -179,17 +175,6 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-fn roots(path: &Path) -> io::Result<RootCertStore> {
-    let mut store = RootCertStore::empty();
-    let certificates = CertificateDer::pem_file_iter(path).map_err(io::Error::other)?;
-    // One that cannot be read is of no authority that matters.
-    store.add_parsable_certificates(certificates.filter_map(Result::ok));
-    if store.is_empty() {
-        return Err(io::Error::other(format!("{} has no certificate", path.display())));
-    }
-    Ok(store)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! `own` makes certificates by an authority of this server, `acme` has others sign them. [`Transport`] is a connection of either kind.
 
 mod acme;
+pub mod authorities;
 mod certificate;
 pub mod client;
 pub mod client_names;

@@ -164,7 +164,7 @@ impl AskTask {
     async fn ask(&self, publisher: &PublisherInfo) -> Result<Named, String> {
         let PushService { url, ca, token } = &self.service;
         let client = tokio::task::block_in_place(|| HttpClient::new(ca.as_deref()));
-        let client = client.map_err(|error| format!("cannot read the certificates of authorities: {error}"))?;
+        let client = client.map_err(|error| chain(&error))?;
         let question = question(&self.server, self.name(), publisher).to_string();
         let mut request = Request::post(url.expose())
             .header(header::CONTENT_TYPE, "application/json")

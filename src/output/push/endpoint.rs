@@ -37,8 +37,8 @@ impl Endpoint {
     /// Trusts the authorities in a file, or those of the system. Reads the file: blocks for milliseconds.
     pub(super) fn new(ca: Option<&Path>, token: Option<Secret>, agent: String) -> Result<Self, PushError> {
         let client = tokio::task::block_in_place(|| HttpClient::new(ca));
-        let failed = |error| TlsConnectError::Authorities { path: ca.unwrap_or(Path::new("")).to_owned(), error };
-        Ok(Self { client: client.map_err(failed).map_err(LinkError::Tls)?, token, agent, resource: None })
+        let client = client.map_err(TlsConnectError::Trust).map_err(LinkError::Tls)?;
+        Ok(Self { client, token, agent, resource: None })
     }
 
     /// Sends the offer to this address. Returns the answer. Cancel-safe, but for what the endpoint has made then.

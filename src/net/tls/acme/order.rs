@@ -7,14 +7,17 @@ use super::{
 };
 use crate::{
     config::{self, Challenge},
-    net::{HttpClient, tls::certificate::TlsError},
+    net::{
+        HttpClient,
+        tls::{authorities::TrustError, certificate::TlsError},
+    },
 };
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order, OrderStatus, Problem,
     RetryPolicy,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
-use std::{fmt, io, time::Duration};
+use std::{fmt, time::Duration};
 
 /// How the state of an order is looked at until it changes: authorities validate within seconds, and a private one within milliseconds.
 const LOOKS: RetryPolicy =
@@ -36,7 +39,7 @@ pub enum OrderError {
         directory: String,
         /// Why.
         #[source]
-        error: io::Error,
+        error: TrustError,
     },
     /// A step did not succeed.
     #[error("cannot {step}")]
