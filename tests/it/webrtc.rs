@@ -3,7 +3,7 @@
 use crate::rig::{
     Answer, Launch, Server,
     browser::{Browser, have_browser},
-    have_failpoints, http, media, mkv,
+    have, have_failpoints, http, media, mkv,
     script::{H264, PICTURE, TONE, shell},
     secs,
     server::run,
@@ -656,13 +656,30 @@ fn an_offer_of_a_publisher_is_answered_or_it_is_said_why_not() {
 
 /// Another implementation does this with an endpoint.
 pub fn aiortc(python: &Path, what: &str, url: &str) -> Child {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/webrtc_peer.py");
+    peer(python, "webrtc_peer.py", what, url)
+}
+
+fn peer(python: &Path, script: &str, what: &str, url: &str) -> Child {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(script);
     Command::new(python).arg(script).args([what, url]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
-fn another_implementation_publishes_and_plays() {
-    let Some(python) = tool("aiortc/bin/python") else { return };
+fn aiortc_publishes_and_plays() {
+    if let Some(python) = tool("aiortc/bin/python") {
+        another_implementation_publishes_and_plays(&python, "webrtc_peer.py", ", hello");
+    }
+}
+
+#[test]
+fn webrtcbin_publishes_and_plays() {
+    if have("gst-inspect-1.0") {
+        another_implementation_publishes_and_plays(Path::new("/usr/bin/python3"), "webrtcbin_peer.py", "");
+    }
+}
+
+/// `more`: what it says beside the pictures and the tone.
+fn another_implementation_publishes_and_plays(python: &Path, script: &str, more: &str) {
     let server = Server::start(&format!(
         "
         webrtc: {{}}
@@ -676,13 +693,13 @@ fn another_implementation_publishes_and_plays() {
         "
     ));
     let played = |path: &str| {
-        let output = aiortc(&python, "play", &server.url(path)).wait_with_output().unwrap();
+        let output = peer(python, script, "play", &server.url(path)).wait_with_output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(played("/film/whep"), "played 320x240, 48000 Hz, hello\n");
-    let mut publisher = aiortc(&python, "publish", &server.url("/studio/whip?key=s3cret"));
+    assert_eq!(played("/film/whep"), format!("played 320x240, 48000 Hz{more}\n"));
+    let mut publisher = peer(python, script, "publish", &server.url("/studio/whip?key=s3cret"));
     server.log.wait("publisher joined.*feed=studio", secs(20));
-    assert_eq!(played("/studio/whep"), "played 640x480, 48000 Hz, hello\n");
+    assert_eq!(played("/studio/whep"), format!("played 640x480, 48000 Hz{more}\n"));
     drop(publisher.stdin.take());
     assert!(publisher.wait().unwrap().success());
     server.log.wait("viewer left.*stream=film.*protocol=webrtc", secs(5));

@@ -18,6 +18,7 @@ use crate::{
     media::{MediaKind, Time, webrtc::Frame},
     net::Outbox,
     stream::RtpStats,
+    telemetry::chain,
 };
 use bytes::Bytes;
 use std::{
@@ -26,7 +27,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 use str0m::{
-    Candidate, Event, IceConnectionState, IceCreds, Input, Output as RtcOutput, Rtc, RtcConfig,
+    Candidate, Event, IceConnectionState, IceCreds, Input, Output as RtcOutput, Rtc, RtcConfig, RtcError,
     change::SdpOffer,
     config::{CryptoProvider, DtlsCert},
     format::{Codec, FormatParams},
@@ -289,8 +290,8 @@ impl Session {
         let protocol = if is_tcp { Protocol::Tcp } else { Protocol::Udp };
         // What is no datagram of WebRTC is dropped.
         let Ok(receive) = Receive::new(protocol, source, destination, bytes) else { return };
-        if self.rtc.handle_input(Input::Receive(now, receive)).is_err() {
-            return out.events.push(Output::Ended("protocol error"));
+        if let Err(error) = self.rtc.handle_input(Input::Receive(now, receive)) {
+            return out.events.push(failed(&error));
         }
         let before = out.events.len();
         self.drain(now, out);
@@ -325,8 +326,8 @@ impl Session {
     }
 
     fn advance(&mut self, now: Instant, out: &mut Out) {
-        if self.rtc.handle_input(Input::Timeout(now)).is_err() {
-            return out.events.push(Output::Ended("protocol error"));
+        if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+            return out.events.push(failed(&error));
         }
         self.drain(now, out);
     }
@@ -423,7 +424,7 @@ impl Session {
                     out.events.push(Output::Send { is_tcp, destination, bytes: sent.contents.into() });
                 }
                 Ok(RtcOutput::Event(event)) => self.event(event, &mut out.events),
-                Err(_) => return out.events.push(Output::Ended("protocol error")),
+                Err(error) => return out.events.push(failed(&error)),
             }
         }
         if !self.rtc.is_alive() {
@@ -464,6 +465,15 @@ impl Playing {
         self.sender = self.keys.take().and_then(|(keys, side)| Sender::new(&keys, side, &self.tracks, self.clock));
         if self.sender.is_some() { Output::Ready } else { Output::Ended("no keys for media") }
     }
+}
+
+/// What the peer sends cannot be understood; the details are for whoever looks for the fault.
+fn failed(error: &RtcError) -> Output {
+    tracing::debug!(protocol = "webrtc", error = chain(error), "session failed");
+    Output::Ended(match error {
+        RtcError::Dtls(_) => "DTLS failed",
+        _ => "protocol error",
+    })
 }
 
 /// RTP or RTCP (RFC 7983).
