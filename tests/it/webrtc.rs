@@ -632,7 +632,13 @@ fn an_offer_of_a_publisher_is_answered_or_it_is_said_why_not() {
     let text = made.text();
     assert_eq!(made.status, 201, "{text}");
     assert!(text.contains("a=recvonly") && text.contains("a=ice-lite"), "{text}");
-    assert!(made.header("location").unwrap().starts_with(&server.url("/studio/whip/")));
+    let session = made.header("location").unwrap().to_owned();
+    assert!(session.starts_with(&server.url("/studio/whip/")) && session.ends_with("?key=s3cret"), "{session}");
+    // It ends what it has made; nobody else does.
+    let session = session.trim_start_matches(&server.url(""));
+    for (target, status) in [(session.trim_end_matches("?key=s3cret"), 401), (session, 200)] {
+        assert_eq!(send(&server, "DELETE", target, "", "").status, status);
+    }
     // A name that fits a pattern is one like others; nothing is made for who must not publish.
     check("/live/anna/whip", &bearer.replace("s3cret", "wrong"), &sends, 401, "wrong");
     check("/live/anna/whip", bearer, "hello", 400, "must begin with v=0");

@@ -2,8 +2,8 @@
 
 use crate::{
     access::{
-        Accepted, Action, Asking, CredentialError, Gate, NotAdmitted, Pass, Presented, Refused, Rejection, Secret,
-        Subject, digest::DigestSecret,
+        Accepted, Action, Asking, CredentialError, Gate, LINK_PARAMETER, NotAdmitted, Pass, Presented, Refused,
+        Rejection, Secret, Subject, digest::DigestSecret,
     },
     source::publisher::PublishSlot,
 };
@@ -72,6 +72,11 @@ impl Credentials {
     pub fn presented(self) -> Presented {
         self.presented
     }
+}
+
+/// Whether a parameter of a query with this name is one that permits something.
+pub fn is_credential(name: &str) -> bool {
+    name == LINK_PARAMETER || name == KEY || USER.contains(&name) || PASSWORD.contains(&name)
 }
 
 /// The user and password in a query.

@@ -9,9 +9,11 @@ use super::{
     shard::Command,
 };
 use crate::{
-    access::LINK_PARAMETER,
     access::Peer,
-    output::http::response::{Response, text},
+    output::{
+        http::response::{Response, text},
+        publish::permit,
+    },
 };
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use bytes::Bytes;
@@ -138,7 +140,7 @@ pub(super) fn made(webrtc: &WebRtc, asked: Asked<'_>, name: &str, own: &str, ans
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, SDP);
     set_ice_servers(webrtc, headers);
-    let location = format!("{}{}/{name}{}", asked.site, asked.path, link(asked.query));
+    let location = format!("{}{}/{name}{}", asked.site, asked.path, credentials(asked.query));
     for (key, value) in [(header::LOCATION, location), (header::ETAG, format!("\"{own}\""))] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(key, value);
@@ -300,8 +302,9 @@ pub(super) fn secrets() -> Option<[String; 3]> {
     Some([secret(16)?, secret(8)?, secret(16)?])
 }
 
-/// The signed link of a query, so that the URL of the session has it too.
-pub(super) fn link(query: &str) -> String {
-    let is_link = |part: &&str| part.split_once('=').is_some_and(|(name, _)| name == LINK_PARAMETER);
-    query.split('&').find(is_link).map(|link| format!("?{link}")).unwrap_or_default()
+/// What of a query permits the request, so that the URL of the session has it too: clients know of nothing else that they should add.
+pub(super) fn credentials(query: &str) -> String {
+    let is_credential = |part: &&str| part.split_once('=').is_some_and(|(name, _)| permit::is_credential(name));
+    let kept: Vec<_> = query.split('&').filter(is_credential).collect();
+    if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) }
 }
