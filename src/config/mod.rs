@@ -80,7 +80,7 @@ mod yaml;
 
 pub use about::{About, is_name as is_label_name};
 pub use codec::{AudioCodec, Codec, VideoCodec};
-pub use datagram_url::DatagramUrl;
+pub use datagram_url::{DatagramUrl, Fec};
 pub use diagnostics::{Diagnostic, Diagnostics, Position};
 pub use encoders::{ENCODERS, Encoder};
 pub(crate) use expected::suggestion;

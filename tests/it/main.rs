@@ -40,6 +40,7 @@ mod editor;
 mod embedding;
 mod encoders;
 mod encryption;
+mod error_correction;
 mod events;
 mod examples;
 mod faults;

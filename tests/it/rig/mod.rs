@@ -3,6 +3,7 @@
 pub mod acme;
 pub mod archive;
 pub mod browser;
+pub mod fec;
 pub mod firefox;
 pub mod http;
 pub mod log;
