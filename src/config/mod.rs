@@ -93,8 +93,8 @@ pub use link_paths::link_paths;
 pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
     Acme, Alternative, Api, CertificateSource, Challenge, Config, ControlPlace, Editing, Encoding, Feed, FeedName,
-    Mode, NameError, Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srs, Srt, Stream,
-    StreamName, StreamPath, Tls, WebRtc,
+    Mode, Multicast, NameError, Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srs, Srt,
+    Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FileName, FilePattern, PatternError, Zone};

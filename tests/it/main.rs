@@ -106,6 +106,7 @@ mod resilience;
 mod rtmp;
 mod rtmp_pull;
 mod rtsp;
+mod rtsp_multicast;
 mod rtsp_publish;
 mod rtsp_tunnel;
 mod saves;

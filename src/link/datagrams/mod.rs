@@ -4,7 +4,6 @@
 //! pure. What is lost on the way can be recovered where both sides have [error correction](crate::media::rtp::fec).
 
 mod arrival;
-mod network;
 mod pace;
 mod receiver;
 mod sender;

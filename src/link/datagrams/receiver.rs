@@ -1,10 +1,7 @@
 //! The socket that datagrams come by.
 
-use super::{
-    arrival::{Arrivals, Counts},
-    network::Interface,
-};
-use crate::{config::DatagramUrl, sys::monotonic};
+use super::arrival::{Arrivals, Counts};
+use crate::{config::DatagramUrl, net::Interface, sys::monotonic};
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{

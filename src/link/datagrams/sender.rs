@@ -1,12 +1,13 @@
 //! The socket that datagrams leave by.
 
-use super::{MP2T, PAYLOAD, network::Interface, pace::Pacer};
+use super::{MP2T, PAYLOAD, pace::Pacer};
 use crate::{
     config::DatagramUrl,
     media::rtp::{
         Header,
         fec::{Direction, Encoder, Matrix},
     },
+    net::Interface,
     sys::monotonic,
 };
 use aws_lc_rs::rand;
