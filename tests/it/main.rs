@@ -118,6 +118,7 @@ mod source_clients;
 mod sources;
 mod srs_api;
 mod srt;
+mod srt_clients;
 mod status;
 mod timestamps;
 mod traces;
