@@ -7,36 +7,15 @@ use crate::rig::{
     have, media,
     publisher::Publisher,
     pushes::wait_state,
+    running::Running,
     secs, state, ts, wait_until,
 };
-use std::{
-    fs,
-    process::{Child, Command, Stdio},
-};
+use std::fs;
 
 /// Datagrams of a thousand that are lost.
 const LOSS: u64 = 50;
 /// Noise of 4 Mbit/s, which is 400 datagrams a second.
 const NOISE: &str = "videotestsrc is-live=true pattern=snow ! video/x-raw,width=320,height=240,framerate=25/1";
-
-/// A pipeline of GStreamer that runs until this is dropped.
-struct Pipeline(Child);
-
-impl Pipeline {
-    /// One around `rtpbin` with a property.
-    fn start(property: &str, text: &str) -> Self {
-        let mut command = Command::new("gst-launch-1.0");
-        command.args(["-q", "rtpbin", "name=rtp", "latency=500", property]).args(text.split_whitespace());
-        Self(command.stdin(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Pipeline {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
 
 /// A server that sends noise to this target.
 fn sender(to: &str) -> Server {
@@ -142,7 +121,7 @@ fn senders_of_others_are_repaired() {
         sink(2),
         sink(4)
     );
-    let _gstreamer = Pipeline::start(encoder, &pipeline);
+    let _gstreamer = Running::pipeline(&["-q", "rtpbin", "name=rtp", encoder], &pipeline);
     assert_repaired(&target, &network, before + 40);
 }
 
@@ -168,7 +147,7 @@ fn a_receiver_of_others_repairs_what_is_sent() {
         source(0),
         file.display()
     );
-    let gstreamer = Pipeline::start(decoder, &pipeline);
+    let gstreamer = Running::pipeline(&["-q", "rtpbin", "name=rtp", "latency=500", decoder], &pipeline);
     let _server = sender(&format!("rtp://127.0.0.1:{}?fec=both&columns=8&rows=5", network.port));
     let length = || fs::metadata(&file).map_or(0, |file| file.len());
     wait_until("media is written", 2 * SOON, || network.lost() > 60 && length() > 2_000_000);

@@ -3,6 +3,7 @@
 use crate::rig::{
     SOON, Server, have, media,
     publisher::{H264_AAC, LIVE, Publisher},
+    running::Running,
     script::{H264, PICTURE, TONE},
     secs,
     srt::port,
@@ -10,26 +11,8 @@ use crate::rig::{
 };
 use std::{
     net::UdpSocket,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
-
-/// A program that runs until this is dropped.
-struct Running(Child);
-
-impl Running {
-    fn start(program: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(command.spawn().unwrap())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        self.0.wait().unwrap();
-    }
-}
 
 fn studio() -> Server {
     Server::start(
@@ -75,8 +58,7 @@ fn gstreamer_publishes() {
         "{PICTURE} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! mpegtsmux name=mux alignment=7 ! \
          srtsink {uri} streamid=publish:studio::s3cret {TONE} ! avenc_aac ! mux."
     );
-    let arguments: Vec<_> = ["-q"].into_iter().chain(pipeline.split_whitespace()).collect();
-    let _publisher = Running::start("gst-launch-1.0", &arguments);
+    let _publisher = Running::pipeline(&["-q"], &pipeline);
     assert_arrives(&server);
 }
 

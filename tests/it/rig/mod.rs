@@ -19,6 +19,7 @@ pub mod pushes;
 pub mod receiver;
 pub mod room;
 pub mod rtsp;
+pub mod running;
 pub mod script;
 pub mod server;
 pub mod srt;
