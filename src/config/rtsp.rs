@@ -45,7 +45,7 @@ impl Validator {
         }
         let groups = self.value(&path.key("groups"), keys.groups, groups);
         let port = self.value(&path.key("port"), keys.port, |text| {
-            let is_good = |port: &u16| port % 2 == 0 && (2..=LAST_MULTICAST_PORT).contains(port);
+            let is_good = |port: &u16| port.is_multiple_of(2) && (2..=LAST_MULTICAST_PORT).contains(port);
             let expected = || format!("an even port from 2 to {LAST_MULTICAST_PORT}").into();
             text.parse().ok().filter(is_good).ok_or_else(expected)
         });

@@ -227,4 +227,9 @@ fn ffmpeg_and_gstreamer_receive_groups() {
     let output = Command::new("gst-launch-1.0").arg("-q").args(pipeline.split(' ')).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     server.log.wait_nth("viewer left stream=cam .*transport=multicast", 2, SOON);
+    // Without a route the log says why nobody receives anything.
+    assert!(Command::new("ip").args(["route", "del", "224.0.0.0/4"]).status().unwrap().success());
+    let (mut client, _) = set_up(&server, "/cam", &[0]);
+    assert_eq!(client.ask("PLAY", "/cam", "").status, 200);
+    server.log.wait("multicast is not sent: there is no route for it.* group=239.255", SOON);
 }

@@ -217,10 +217,15 @@ impl Sender {
         let Self { mut subscription, mut account, sockets, to } = self;
         let mut check = interval(CHECK_PERIOD);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut next, mut senders) = (Some(first), Vec::new());
+        let (mut next, mut senders, mut is_refused) = (Some(first), Vec::new(), false);
         let reason = loop {
             if let Some(bytes) = next.take() {
                 let sent = sockets.send_all(&bytes, &to, &mut senders).await;
+                if sent == 0 && !is_refused {
+                    is_refused = true;
+                    let group = account.address;
+                    tracing::warn!(%group, protocol = "rtsp", "multicast is not sent: there is no route for it, or no interface");
+                }
                 account.sent.bytes.fetch_add(sent as u64, Ordering::Relaxed);
             }
             tokio::select! {
