@@ -69,7 +69,7 @@ impl StreamMuxConfig {
                 let mut from = begin(bits)?;
                 let before = bits.position();
                 let mut config = Config::read(bits)?;
-                // No length says where it ends. GStreamer passes on the extension that encoders of libav write.
+                // No length says where it ends. GStreamer copies the extension that encoders of libav write.
                 is_extended = begin(bits)?.take(11) == Some(SYNC_EXTENSION);
                 if is_extended {
                     config.read_extension(bits);

@@ -187,7 +187,7 @@ impl UdpPair {
         self.say_goodbye(&to, &senders).await;
     }
 
-    /// Tells whoever is still there not to wait for more: `senders` are tracks and their sources.
+    /// Reports the end to whoever still listens: `senders` are tracks and their sources.
     pub async fn say_goodbye(&self, to: &[Destination], senders: &[(usize, u32)]) {
         for (track, ssrc) in senders {
             if let Some(destination) = to.iter().find(|to| to.track == *track) {
