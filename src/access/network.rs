@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
@@ -26,6 +26,21 @@ impl Network {
             (IpAddr::V6(own), IpAddr::V6(other)) => same(own.to_bits(), other.to_bits(), self.bits),
             _ => false,
         }
+    }
+
+    /// The address with this number in the network, counted from 0.
+    pub fn nth(&self, number: u32) -> Option<IpAddr> {
+        let (own, length) = match self.address {
+            IpAddr::V4(own) => (u128::from(own.to_bits()), 32),
+            IpAddr::V6(own) => (own.to_bits(), 128),
+        };
+        // Of the largest network all numbers are there.
+        let count = 1_u128.checked_shl(length - u32::from(self.bits)).unwrap_or(u128::MAX);
+        let bits = own + Some(u128::from(number)).filter(|number| *number < count)?;
+        Some(match self.address {
+            IpAddr::V4(_) => Ipv4Addr::from_bits(bits as u32).into(),
+            IpAddr::V6(_) => Ipv6Addr::from_bits(bits).into(),
+        })
     }
 }
 
@@ -100,6 +115,18 @@ mod tests {
         check("::/0", "2001:db8::1", true);
         check("2001:db8::/32", "2001:db8:1::1", true);
         check("2001:db8::/32", "2001:db9::1", false);
+    }
+
+    #[test]
+    fn addresses_have_numbers() {
+        let nth =
+            |network: &str, number| network.parse::<Network>().unwrap().nth(number).map(|found| found.to_string());
+        assert_eq!(nth("192.0.2.0/30", 3).as_deref(), Some("192.0.2.3"));
+        assert_eq!(nth("192.0.2.0/30", 4), None);
+        assert_eq!(nth("192.0.2.7", 0).as_deref(), Some("192.0.2.7"));
+        assert_eq!(nth("0.0.0.0/0", u32::MAX).as_deref(), Some("255.255.255.255"));
+        assert_eq!(nth("::/0", 7).as_deref(), Some("::7"));
+        assert_eq!(nth("::1", 1), None);
     }
 
     #[test]

@@ -80,7 +80,7 @@ mod yaml;
 
 pub use about::{About, is_name as is_label_name};
 pub use codec::{AudioCodec, Codec, VideoCodec};
-pub use datagram_url::DatagramUrl;
+pub use datagram_url::{DatagramUrl, Fec};
 pub use diagnostics::{Diagnostic, Diagnostics, Position};
 pub use encoders::{ENCODERS, Encoder};
 pub(crate) use expected::suggestion;
@@ -93,8 +93,8 @@ pub use link_paths::link_paths;
 pub use load::{Loaded, Origin, examine, find, load, load_with};
 pub use model::{
     Acme, Alternative, Api, CertificateSource, Challenge, Config, ControlPlace, Editing, Encoding, Feed, FeedName,
-    Mode, NameError, Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srs, Srt, Stream,
-    StreamName, StreamPath, Tls, WebRtc,
+    Mode, Multicast, NameError, Outputs, Pages, Placeholder, Plain, Repair, Rtmp, Rtsp, Serving, Source, Srs, Srt,
+    Stream, StreamName, StreamPath, Tls, WebRtc,
 };
 pub use outputs::repairs;
 pub use pattern::{FileName, FilePattern, PatternError, Zone};

@@ -12,7 +12,7 @@ use super::{
     telemetry::Telemetry,
 };
 use crate::{
-    access::{Policy, Secret},
+    access::{Network, Policy, Secret},
     media::{Container, segment},
 };
 use std::{
@@ -155,12 +155,27 @@ impl Editing {
 }
 
 /// Where RTSP is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rtsp {
     /// Address and port; port 0 lets the system choose.
     pub listen: SocketAddr,
     /// The even port of RTP, whose next one is that of RTCP; 0 lets the system choose, `None` is without datagrams.
     pub udp: Option<u16>,
+    /// The groups that streams may be sent to.
+    pub multicast: Option<Multicast>,
+}
+
+/// Groups that streams are sent to, one for each stream that somebody receives so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Multicast {
+    /// Addresses of groups, of IPv4.
+    pub groups: Network,
+    /// The even port of the first track, whose next one is that of its RTCP; the second track has the two after these.
+    pub port: u16,
+    /// Networks that a datagram passes.
+    pub ttl: u8,
+    /// Name or address of the network interface, where that is not for the system to choose.
+    pub interface: Option<String>,
 }
 
 /// The port for SRT.

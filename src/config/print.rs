@@ -425,7 +425,7 @@ mod tests {
                 let listen = std::net::SocketAddr::new(listen_addr, listen_port);
                 let srs = events.then_some(crate::config::Srs { listen });
                 let udp = clients.then_some(listen_port / 4 * 2);
-                let rtsp = metrics.then_some(super::super::Rtsp { listen, udp });
+                let rtsp = metrics.then_some(super::super::Rtsp { listen, udp, multicast: None });
                 let text = "srt: {listen: '[::1]:1', latency: 0.25, passphrase: correct horse, stream: a/b, key_refresh: 256}";
                 let srt = if clients { crate::config::parse(text).unwrap().srt } else { None };
                 let webrtc = (metrics != clients).then(|| crate::config::WebRtc {

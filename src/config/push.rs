@@ -196,7 +196,10 @@ mod tests {
         check("[{to: 'rtmp://h/s3cret', ca: /x}]", "push[0].ca: has no effect: the address is not encrypted by TLS");
         check("[{to: 'rtmp://h/s3cret', cb: /x}]", "unknown key, did you mean `ca`?");
         check("'srt://host:1?passphrase=s3cret'", "push: expected a `passphrase` of 10 to 79 bytes");
-        check("'udp://host:1?s3cret=1'", "push: expected the parameters `ttl` and `interface` only");
+        check(
+            "'udp://host:1?s3cret=1'",
+            "push: expected the parameters `ttl`, `interface`, `fec`, `columns` and `rows` only",
+        );
         let many = vec!["'rtmp://h/s3cret'"; MOST_PUSHES + 1].join(", ");
         check(&format!("[{many}]"), "push: has 33 targets, where 32 are the most");
     }

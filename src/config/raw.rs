@@ -496,6 +496,22 @@ pub(super) struct Rtsp {
     pub(super) listen: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) udp: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) multicast: Option<Value>,
+}
+
+/// `rtsp.multicast:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RtspMulticast {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) groups: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) port: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ttl: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interface: Option<Value>,
 }
 
 /// `hls:` of a stream.
@@ -625,6 +641,7 @@ mod tests {
             ("`tls.acme:`", keys::<Acme>()),
             ("`rtmp:`", keys::<Rtmp>()),
             ("`rtsp:`", keys::<Rtsp>()),
+            ("`rtsp.multicast:`", keys::<RtspMulticast>()),
             ("`webrtc:`", keys::<WebRtc>()),
             ("`srt:`", keys::<Srt>()),
             ("`srs:`", keys::<Srs>()),

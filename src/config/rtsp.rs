@@ -1,11 +1,27 @@
 //! `rtsp:`: where RTSP is served, checked and printed.
 
-use super::{diagnostics::Path, expected::Expected, model::Rtsp, raw, spans::Place, validator::Validator};
+use super::{
+    diagnostics::Path,
+    expected::Expected,
+    model::{Multicast, Rtsp},
+    raw,
+    spans::Place,
+    validator::Validator,
+};
+use crate::access::Network;
 use serde_yaml::Value;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The port of RTSP that needs no privileges.
 const DEFAULT_PORT: u16 = 8554;
+/// The usual port of RTP (RFC 3551, section 8).
+const MULTICAST_PORT: u16 = 5004;
+/// The last one that leaves room for all tracks of a stream.
+const LAST_MULTICAST_PORT: u16 = 65_500;
+/// Networks that a datagram to a group passes, unless said.
+const TTL: u8 = 1;
+/// The first address behind those of groups.
+const BEYOND_MULTICAST: Ipv4Addr = Ipv4Addr::new(240, 0, 0, 0);
 
 impl Validator {
     /// The section; `None` without it: RTSP is not served then. Without an address it listens where HTTP does, which is `address`.
@@ -18,20 +34,60 @@ impl Validator {
             let message = "the ports of datagrams are this one and the next: expected others than that of `listen`";
             self.note(&path.key("udp"), Place::Key, message.to_owned());
         }
-        Some(Rtsp { listen, udp })
+        let multicast = self.multicast(&path.key("multicast"), keys.multicast);
+        Some(Rtsp { listen, udp, multicast })
+    }
+
+    fn multicast(&mut self, path: &Path, value: Option<Value>) -> Option<Multicast> {
+        let keys: raw::RtspMulticast = self.section(path, value.filter(|value| !value.is_null())?);
+        if keys.groups.is_none() {
+            self.note(path, Place::Key, "has no addresses: expected `groups: 239.255.42.0/24`".to_owned());
+        }
+        let groups = self.value(&path.key("groups"), keys.groups, groups);
+        let port = self.value(&path.key("port"), keys.port, |text| {
+            let is_good = |port: &u16| port.is_multiple_of(2) && (2..=LAST_MULTICAST_PORT).contains(port);
+            let expected = || format!("an even port from 2 to {LAST_MULTICAST_PORT}").into();
+            text.parse().ok().filter(is_good).ok_or_else(expected)
+        });
+        let ttl = self.value(&path.key("ttl"), keys.ttl, |text| {
+            text.parse().ok().filter(|ttl| *ttl > 0).ok_or_else(|| "a number from 1 to 255".into())
+        });
+        let interface = self.value(&path.key("interface"), keys.interface, |text| match text {
+            "" => Err("the name or an address of a network interface".into()),
+            text => Ok(text.to_owned()),
+        });
+        Some(Multicast { groups: groups?, port: port.unwrap_or(MULTICAST_PORT), ttl: ttl.unwrap_or(TTL), interface })
     }
 }
 
 /// The section as it could have been read.
 pub(super) fn printed(rtsp: &Rtsp) -> Value {
     let udp = rtsp.udp.map_or(Value::Bool(false), Value::from);
-    let keys = raw::Rtsp { listen: Some(Value::String(rtsp.listen.to_string())), udp: Some(udp) };
+    let multicast = rtsp.multicast.as_ref().map(|Multicast { groups, port, ttl, interface }| {
+        let keys = raw::RtspMulticast {
+            groups: Some(Value::String(groups.to_string())),
+            port: Some(Value::from(*port)),
+            ttl: Some(Value::from(*ttl)),
+            interface: interface.clone().map(Value::String),
+        };
+        serde_yaml::to_value(keys).unwrap_or_default()
+    });
+    let keys = raw::Rtsp { listen: Some(Value::String(rtsp.listen.to_string())), udp: Some(udp), multicast };
     serde_yaml::to_value(keys).unwrap_or_default()
 }
 
 fn listen(text: &str, address: IpAddr) -> Result<SocketAddr, Expected> {
     let port = || text.parse().ok().map(|port| SocketAddr::new(address, port));
     text.parse().ok().or_else(port).ok_or_else(|| "a port like 8554, or an address and a port like 0.0.0.0:8554".into())
+}
+
+fn groups(text: &str) -> Result<Network, Expected> {
+    let is_good = |network: &Network| {
+        network.nth(0).is_some_and(|first| first.is_ipv4() && first.is_multicast())
+            && !network.contains(BEYOND_MULTICAST.into())
+    };
+    let expected = || "addresses of multicast groups like 239.255.42.0/24, of IPv4".into();
+    text.parse().ok().filter(is_good).ok_or_else(expected)
 }
 
 fn udp(text: &str) -> Result<Option<u16>, Expected> {
@@ -47,7 +103,7 @@ fn udp(text: &str) -> Result<Option<u16>, Expected> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::parse;
+    use super::super::{parse, to_yaml};
 
     fn rtsp(text: &str) -> Result<Option<(String, Option<u16>)>, String> {
         let parsed = parse(&format!("listenaddr: '::1'\nrtsp: {text}"));
@@ -66,6 +122,20 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_read_and_printed() {
+        let read = |text: &str| parse(&format!("rtsp: {{multicast: {text}}}")).unwrap();
+        let config = read("{groups: 239.255.42.0/24}");
+        let groups = config.rtsp.as_ref().unwrap().multicast.as_ref().unwrap();
+        assert_eq!((groups.port, groups.ttl, groups.interface.as_deref()), (5004, 1, None));
+        assert_eq!(groups.groups.nth(255), Some("239.255.42.255".parse().unwrap()));
+        let other = read("{groups: 239.1.2.3, port: 6000, ttl: 4, interface: eth0}");
+        for config in [config, other] {
+            assert_eq!(parse(&to_yaml(&config)).unwrap(), config);
+        }
+        assert_eq!(read("~").rtsp.unwrap().multicast, None);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let check = |text, expect: &str| assert_eq!(rtsp(text), Err(expect.to_owned()), "{text}");
         check(
@@ -80,5 +150,17 @@ mod tests {
             "{listen: 8001, udp: 8000}",
             "2:22: rtsp.udp: the ports of datagrams are this one and the next: expected others than that of `listen`",
         );
+        for (keys, expect) in [
+            ("port: 6000", "rtsp.multicast: has no addresses: expected `groups: 239.255.42.0/24`"),
+            ("groups: 192.0.2.0/24", "groups: expected addresses of multicast groups like 239.255.42.0/24, of IPv4"),
+            ("groups: 224.0.0.0/3", "groups: expected addresses of multicast groups"),
+            ("groups: 'ff15::/64'", "groups: expected addresses of multicast groups"),
+            ("groups: 239.1.1.1, port: 5001", "port: expected an even port from 2 to 65500"),
+            ("groups: 239.1.1.1, ttl: 0", "ttl: expected a number from 1 to 255"),
+            ("groups: 239.1.1.1, interface: ''", "interface: expected the name or an address"),
+        ] {
+            let error = rtsp(&format!("{{multicast: {{{keys}}}}}")).unwrap_err();
+            assert!(error.contains(expect), "{keys}: {error}");
+        }
     }
 }

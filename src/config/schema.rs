@@ -187,7 +187,13 @@ fn schema() -> Value {
     let rtmp = section("`rtmp:`", raw::keys::<raw::Rtmp>(), |_| scalar());
     let rtsp = section("`rtsp:`", raw::keys::<raw::Rtsp>(), |key| match key {
         "udp" => json!({"type": ["integer", "boolean", "string", "null"], "minimum": 0, "maximum": 65534}),
+        "multicast" => reference("multicast"),
         _ => scalar(),
+    });
+    let multicast = section("`rtsp.multicast:`", raw::keys::<raw::RtspMulticast>(), |key| match key {
+        "port" => json!({"type": ["integer", "string", "null"], "minimum": 2, "maximum": 65500}),
+        "ttl" => json!({"type": ["integer", "string", "null"], "minimum": 1, "maximum": 255}),
+        _ => json!({"type": ["string", "null"]}),
     });
     let webrtc = section("`webrtc:`", raw::keys::<raw::WebRtc>(), |key| match key {
         "hosts" | "ice_servers" => texts(),
@@ -344,6 +350,7 @@ fn schema() -> Value {
         "telemetry": telemetry,
         "rtmp": rtmp,
         "rtsp": rtsp,
+        "multicast": multicast,
         "webrtc": webrtc,
         "srt": srt,
         "srs": srs,

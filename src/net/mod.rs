@@ -3,6 +3,7 @@
 mod client;
 mod control_socket;
 mod datagrams;
+mod interface;
 mod interfaces;
 mod limits;
 mod listener;
@@ -15,6 +16,7 @@ pub mod tls;
 pub use client::{ClientError, Exchange, HttpClient};
 pub use control_socket::{ControlSocket, places, usual_place};
 pub use datagrams::DatagramSender;
+pub use interface::Interface;
 pub use interfaces::interface_addresses;
 pub use limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
 pub use listener::{Connection, Incoming, Listener};

@@ -25,6 +25,8 @@ pub struct LinkFacts {
     pub received: u64,
     /// Packets that did not come.
     pub lost: u64,
+    /// Packets that did not come and that error correction has recovered.
+    pub recovered: u64,
     /// Packets of others, without media, or that no key decrypts.
     pub ignored: u64,
 }
@@ -51,12 +53,17 @@ impl LinkStatus {
         self.state().facts.peer = Some(peer);
     }
 
-    /// The counts of this run.
-    pub(super) fn count(&self, received: u64, lost: u64, ignored: u64) {
+    /// The counts of this run, of whichever peer.
+    pub(super) fn count(&self, run: LinkFacts) {
         let mut state = self.state();
         let State { facts, before } = &mut *state;
-        (facts.received, facts.lost, facts.ignored) =
-            (before.received + received, before.lost + lost, before.ignored + ignored);
+        *facts = LinkFacts {
+            peer: facts.peer,
+            received: before.received + run.received,
+            lost: before.lost + run.lost,
+            recovered: before.recovered + run.recovered,
+            ignored: before.ignored + run.ignored,
+        };
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -74,12 +81,13 @@ mod tests {
         let peer = SocketAddr::from(([192, 0, 2, 1], 5000));
         status.began();
         status.peer(peer);
-        status.count(10, 1, 2);
-        status.count(20, 2, 2);
-        assert_eq!(status.read(), LinkFacts { peer: Some(peer), received: 20, lost: 2, ignored: 2 });
+        let counts = |received, lost, recovered, ignored| LinkFacts { peer: None, received, lost, recovered, ignored };
+        status.count(counts(10, 1, 0, 2));
+        status.count(counts(20, 2, 3, 2));
+        assert_eq!(status.read(), LinkFacts { peer: Some(peer), ..counts(20, 2, 3, 2) });
         status.ended();
         status.began();
-        status.count(5, 0, 1);
-        assert_eq!(status.read(), LinkFacts { peer: None, received: 25, lost: 2, ignored: 3 });
+        status.count(counts(5, 0, 1, 1));
+        assert_eq!(status.read(), counts(25, 2, 4, 3));
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{
     flow::Flow,
-    link_status::LinkStatus,
+    link_status::{LinkFacts, LinkStatus},
     published,
     publisher::{PublishSlot, Publisher, PublisherInfo},
     status::Status,
@@ -12,7 +12,7 @@ use crate::{
     config::{DatagramUrl, Link, RtmpUrl, SrtUrl},
     ipc::Ended,
     link::{
-        datagrams::Receiver,
+        datagrams::{Counts, Receiver},
         rtmp::{self, wire::client::Purpose},
         srt::Call,
     },
@@ -94,7 +94,8 @@ impl LinkSource {
                 }
             }
             let counts = call.counts();
-            self.packets.count(counts.received.packets, counts.received.lost, counts.undecrypted);
+            let (received, lost, ignored) = (counts.received.packets, counts.received.lost, counts.undecrypted);
+            self.packets.count(LinkFacts { received, lost, ignored, ..LinkFacts::default() });
             self.slot.expire(Instant::now());
             intake.settle();
             if phase.has_changed().unwrap_or(false) {
@@ -129,7 +130,7 @@ impl LinkSource {
                 demuxer.message(message.kind, message.time, &message.body, &mut found);
             }
             publisher.demuxed(found.drain(..), true);
-            self.packets.count(received, 0, 0);
+            self.packets.count(LinkFacts { received, ..LinkFacts::default() });
             self.slot.expire(Instant::now());
             if phase.has_changed().unwrap_or(false) {
                 published::report(*phase.borrow_and_update(), &self.slot, &self.status, flow, Flow::Nothing);
@@ -164,13 +165,13 @@ impl LinkSource {
                     None => pending().await,
                 }
             };
-            let received = tokio::select! {
+            let heard = tokio::select! {
                 biased;
                 _ = ended => {
                     intake = None;
                     continue;
                 }
-                received = timeout(SETTLE, receiver.receive(&mut payloads)) => received,
+                heard = timeout(SETTLE, receiver.receive(&mut payloads)) => heard,
             };
             if let (Some(peer), None, false) = (receiver.sender(), &intake, payloads.is_empty()) {
                 self.packets.peer(peer);
@@ -183,13 +184,13 @@ impl LinkSource {
                 }
                 intake.settle();
             }
-            let counts = receiver.counts();
-            self.packets.count(counts.received, counts.lost, counts.ignored);
+            let Counts { received, lost, recovered, ignored } = receiver.counts();
+            self.packets.count(LinkFacts { peer: None, received, lost, recovered, ignored });
             self.slot.expire(Instant::now());
             if phase.has_changed().unwrap_or(false) {
                 published::report(*phase.borrow_and_update(), &self.slot, &self.status, flow, Flow::NoPublisher);
             }
-            if let Ok(Err(error)) = received {
+            if let Ok(Err(error)) = heard {
                 return Ended::Failed(format!("cannot receive at {url}: {error}"));
             }
         }

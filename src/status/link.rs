@@ -13,6 +13,8 @@ pub struct Linked {
     pub received: u64,
     /// Packets that did not come.
     pub lost: u64,
+    /// Packets that did not come and that error correction has recovered.
+    pub recovered: u64,
     /// Packets of others, without media, or that no key decrypts.
     pub ignored: u64,
     /// Bytes of samples so far.
@@ -25,11 +27,12 @@ pub struct Linked {
 impl Linked {
     /// What a link has. `clients`: addresses may be shown.
     pub(super) fn of(link: &LinkHandle, clients: bool) -> Self {
-        let (LinkFacts { peer, received, lost, ignored }, slot) = (link.packets.read(), link.slot.read());
+        let (LinkFacts { peer, received, lost, recovered, ignored }, slot) = (link.packets.read(), link.slot.read());
         Self {
             peer: peer.filter(|_| clients).map(|peer| peer.to_string()),
             received,
             lost,
+            recovered,
             ignored,
             bytes: slot.totals.bytes,
             repaired: slot.totals.repaired,

@@ -4,6 +4,7 @@
 //! bounded: info 30 series a stream, half as many a feed. <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use super::{
+    link::Linked,
     outputs::{Encoding, Output},
     publish::Published,
     push::Push,
@@ -397,7 +398,8 @@ fn feeds(text: &mut Text, feeds: &[Feed]) {
 fn linked(text: &mut Text, feeds: &[Feed]) {
     let links = || feeds.iter().filter_map(|feed| Some((feed.name.as_str(), feed.link.as_ref()?)));
     let packets = links().flat_map(|(name, link)| {
-        let counts = [("received", link.received), ("lost", link.lost), ("ignored", link.ignored)];
+        let Linked { received, lost, recovered, ignored, .. } = *link;
+        let counts = [("received", received), ("lost", lost), ("recovered", recovered), ("ignored", ignored)];
         counts.map(|(what, count)| ([("feed", name), ("what", what)], count))
     });
     let packets: Vec<_> = packets.collect();

@@ -4,6 +4,8 @@ use crate::rig::{
     SOON, Server, have, media,
     player::{self, Player},
     publisher::{H264_AAC, H265_OPUS, LIVE, Publisher, VP8_OPUS},
+    running::Running,
+    script::{PICTURE, TONE},
     secs,
     state::wait_for,
     ts, wait_until,
@@ -64,6 +66,36 @@ fn what_ffmpeg_sends_over_the_connection_and_in_datagrams_is_every_output() {
         "{}",
         server.log.text()
     );
+}
+
+/// GStreamer lists audio first, sends AAC as LATM (RFC 6416), and says PAUSE before it ends.
+#[test]
+fn gstreamer_publishes_over_the_connection_and_in_datagrams() {
+    if !have("gst-launch-1.0") {
+        return;
+    }
+    let server = Server::start(STUDIO);
+    let url = format!("rtsp://{}/studio", player::address(&server));
+    for transport in ["tcp", "udp"] {
+        let pipeline = format!(
+            "rtspclientsink name=sink location={url} protocols={transport} user-id=source user-pw=s3cret \
+             {PICTURE} ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 ! sink.sink_0 \
+             {TONE} ! avenc_aac ! sink.sink_1"
+        );
+        let publisher = Running::pipeline(&["-q", "-e"], &pipeline);
+        let feed = wait_for(&server, "feeds", "studio", |feed| feed["state"] == "running");
+        let mut codecs: Vec<_> =
+            feed["tracks"].as_array().unwrap().iter().map(|track| track["codec"].clone()).collect();
+        codecs.sort_by_key(ToString::to_string);
+        assert_eq!(codecs, ["aac", "h264"], "{feed}");
+        let bytes = ts::trim(&server.get("/studio.ts").collect(secs(3)));
+        let frames = media::Frames::of(&bytes, false);
+        assert!(frames.complaints.is_empty(), "{transport}: {}", frames.complaints);
+        assert!(frames.pictures.starts_with('I') && frames.pictures.len() > 40, "{transport}: {}", frames.pictures);
+        assert!(frames.sounds > 80, "{transport}: {} frames of audio", frames.sounds);
+        publisher.interrupt();
+        wait_for(&server, "feeds", "studio", |feed| feed["state"] == "waiting-publisher");
+    }
 }
 
 #[test]

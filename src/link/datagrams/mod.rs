@@ -1,10 +1,9 @@
 //! MPEG-TS in datagrams, with or without RTP (RFC 2250, payload type 33): to one receiver or a multicast group.
 //!
 //! [`Sender`] and [`Receiver`] are a socket each. `pace` decides when a datagram leaves, `arrival` what of a datagram is media; both are
-//! pure.
+//! pure. What is lost on the way can be recovered where both sides have [error correction](crate::media::rtp::fec).
 
 mod arrival;
-mod network;
 mod pace;
 mod receiver;
 mod sender;

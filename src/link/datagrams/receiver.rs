@@ -1,13 +1,11 @@
 //! The socket that datagrams come by.
 
-use super::{
-    arrival::{Arrivals, Counts},
-    network::Interface,
-};
-use crate::{config::DatagramUrl, sys::monotonic};
-use bytes::{Bytes, BytesMut};
+use super::arrival::{Arrivals, Counts};
+use crate::{config::DatagramUrl, net::Interface, sys::monotonic};
+use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
+    future::pending,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Duration,
@@ -25,18 +23,28 @@ const FOREVER: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Receiver {
     socket: UdpSocket,
+    /// For what protects columns and rows.
+    protection: [Option<UdpSocket>; 2],
     arrivals: Arrivals,
-    buffer: BytesMut,
+    buffer: Box<[u8]>,
 }
 
 impl Receiver {
-    /// Opens the port, and joins the group if it is one.
+    /// Opens the port and those of error correction, and joins the group if it is one.
     ///
     /// # Errors
     /// When the address or the interface is none of this machine, or the port is taken.
     pub fn bind(at: &DatagramUrl) -> io::Result<Self> {
-        let socket = UdpSocket::from_std(socket(at)?.into())?;
-        Ok(Self { socket, arrivals: Arrivals::new(at.is_rtp), buffer: BytesMut::new() })
+        let open = |port| UdpSocket::from_std(socket(at, port)?.into());
+        let protection = match at.fec {
+            None => [None, None],
+            Some(fec) => {
+                let rows = fec.protects_rows.then(|| open(at.fec_port(true))).transpose()?;
+                [Some(open(at.fec_port(false))?), rows]
+            }
+        };
+        let (arrivals, buffer) = (Arrivals::new(at.is_rtp, at.fec.is_some()), vec![0; MAX_DATAGRAM].into());
+        Ok(Self { socket: open(at.port)?, protection, arrivals, buffer })
     }
 
     /// Who sends, if media came.
@@ -56,40 +64,60 @@ impl Receiver {
     pub async fn receive(&mut self, out: &mut Vec<Bytes>) -> io::Result<()> {
         let deadline = self.arrivals.deadline();
         let wait = deadline.map_or(FOREVER, |deadline| deadline.saturating_sub(monotonic()));
+        let [columns, rows] = &self.protection;
         tokio::select! {
-            ready = self.socket.readable() => {
-                ready?;
-                self.read(out)
-            }
+            ready = self.socket.readable() => ready?,
+            ready = readable(columns.as_ref()) => ready?,
+            ready = readable(rows.as_ref()) => ready?,
             () = sleep(wait) => {
                 self.arrivals.expire(monotonic(), out);
-                Ok(())
+                return Ok(());
             }
         }
+        self.read(out)
     }
 
+    /// Reads media first: what protects it comes behind it.
     fn read(&mut self, out: &mut Vec<Bytes>) -> io::Result<()> {
-        for _ in 0..READ_AT_ONCE {
-            self.buffer.reserve(MAX_DATAGRAM);
-            match self.socket.try_recv_buf_from(&mut self.buffer) {
-                Ok((_, from)) => {
-                    self.arrivals.push(from, self.buffer.split().freeze(), monotonic(), out);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error),
-            }
+        let Self { socket, protection, arrivals, buffer } = self;
+        // What waits in the order is kept for longer than the buffer, and is smaller.
+        read_all(socket, buffer, |from, datagram| {
+            arrivals.push(from, Bytes::copy_from_slice(datagram), monotonic(), out);
+        })?;
+        for socket in protection.iter().flatten() {
+            read_all(socket, buffer, |from, datagram| arrivals.protection(from, datagram, monotonic(), out))?;
         }
         Ok(())
     }
 }
 
-fn socket(at: &DatagramUrl) -> io::Result<Socket> {
+/// Waits for a datagram; forever without a socket.
+async fn readable(socket: Option<&UdpSocket>) -> io::Result<()> {
+    match socket {
+        Some(socket) => socket.readable().await,
+        None => pending().await,
+    }
+}
+
+/// Reads what is there, but no more than is fair.
+fn read_all(socket: &UdpSocket, buffer: &mut [u8], mut take: impl FnMut(SocketAddr, &[u8])) -> io::Result<()> {
+    for _ in 0..READ_AT_ONCE {
+        match socket.try_recv_from(buffer) {
+            Ok((length, from)) => take(from, buffer.get(..length).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn socket(at: &DatagramUrl, port: u16) -> io::Result<Socket> {
     let host = match at.host.as_str() {
         // Both versions of IP.
         "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         host => host.parse().map_err(|_| io::ErrorKind::InvalidInput)?,
     };
-    let address = SocketAddr::new(host, at.port);
+    let address = SocketAddr::new(host, port);
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // As large as the system permits.
     let _ = socket.set_recv_buffer_size(at.buffer);

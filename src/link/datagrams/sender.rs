@@ -1,7 +1,15 @@
 //! The socket that datagrams leave by.
 
-use super::{MP2T, PAYLOAD, network::Interface, pace::Pacer};
-use crate::{config::DatagramUrl, media::rtp::Header, sys::monotonic};
+use super::{MP2T, PAYLOAD, pace::Pacer};
+use crate::{
+    config::DatagramUrl,
+    media::rtp::{
+        Header,
+        fec::{Direction, Encoder, Matrix},
+    },
+    net::Interface,
+    sys::monotonic,
+};
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -25,7 +33,17 @@ pub struct Sender {
     socket: UdpSocket,
     pacer: Pacer,
     rtp: Option<Header>,
+    protection: Option<Protection>,
     datagram: Vec<u8>,
+}
+
+/// What protects the packets of RTP, and where it leaves.
+#[derive(Debug)]
+struct Protection {
+    encoder: Encoder,
+    columns: UdpSocket,
+    rows: Option<UdpSocket>,
+    made: Vec<(Direction, Vec<u8>)>,
 }
 
 impl Sender {
@@ -36,12 +54,10 @@ impl Sender {
     pub async fn open(to: &DatagramUrl) -> io::Result<Self> {
         let found = lookup_host((to.host.as_str(), to.port)).await?.next();
         let peer = found.ok_or(io::ErrorKind::NotFound)?;
-        let socket = UdpSocket::from_std(socket(peer, to)?.into())?;
-        // Until then nothing can be sent without waiting.
-        socket.writable().await?;
-        let mut random = [0; 6];
+        let socket = open(peer, to).await?;
+        let mut random = [0; 10];
         rand::fill(&mut random).map_err(|_| io::Error::other("the system has no random numbers"))?;
-        let [a, b, c, d, e, f] = random;
+        let [a, b, c, d, e, f, g, h, i, j] = random;
         let header = Header {
             payload_type: MP2T,
             marker: false,
@@ -50,7 +66,18 @@ impl Sender {
             ssrc: u32::from_be_bytes([c, d, e, f]),
         };
         let rtp = to.is_rtp.then_some(header);
-        Ok(Self { socket, pacer: Pacer::default(), rtp, datagram: Vec::with_capacity(1500) })
+        let protection = match to.fec {
+            None => None,
+            Some(fec) => {
+                let matrix = Matrix { columns: fec.columns, rows: fec.rows, protects_rows: fec.protects_rows };
+                let sequences = [u16::from_be_bytes([g, h]), u16::from_be_bytes([i, j])];
+                let port = |is_rows| SocketAddr::new(peer.ip(), to.fec_port(is_rows));
+                let columns = open(port(false), to).await?;
+                let rows = if fec.protects_rows { Some(open(port(true), to).await?) } else { None };
+                Some(Protection { encoder: Encoder::new(matrix, sequences), columns, rows, made: Vec::new() })
+            }
+        };
+        Ok(Self { socket, pacer: Pacer::default(), rtp, protection, datagram: Vec::with_capacity(1500) })
     }
 
     /// Sends whole packets of MPEG-TS, in the pace of their clock. Returns the bytes. Not cancel-safe.
@@ -71,22 +98,41 @@ impl Sender {
     }
 
     fn send_one(&mut self, payload: &[u8]) -> io::Result<()> {
+        let Some(header) = &mut self.rtp else { return put(&self.socket, payload) };
+        header.timestamp = (monotonic().as_micros() * RTP_RATE / 1_000_000) as u32;
         self.datagram.clear();
-        if let Some(header) = &mut self.rtp {
-            header.timestamp = (monotonic().as_micros() * RTP_RATE / 1_000_000) as u32;
-            self.datagram.extend_from_slice(&header.bytes());
-            header.sequence = header.sequence.wrapping_add(1);
-        }
+        self.datagram.extend_from_slice(&header.bytes());
         self.datagram.extend_from_slice(payload);
-        match self.socket.try_send(&self.datagram) {
-            Ok(_) => Ok(()),
-            // What the kernel has no room for is lost on the way, as it may be anywhere else; somebody may listen later.
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => {
-                Ok(())
+        let place = (header.sequence, header.timestamp);
+        header.sequence = header.sequence.wrapping_add(1);
+        put(&self.socket, &self.datagram)?;
+        if let Some(Protection { encoder, columns, rows, made }) = &mut self.protection {
+            encoder.push(&self.datagram, place, made);
+            for (direction, packet) in made.drain(..) {
+                let socket = if direction == Direction::Column { Some(&*columns) } else { rows.as_ref() };
+                socket.map_or(Ok(()), |socket| put(socket, &packet))?;
             }
-            Err(error) => Err(error),
         }
+        Ok(())
     }
+}
+
+/// Sends a datagram, if the kernel has room for it.
+fn put(socket: &UdpSocket, datagram: &[u8]) -> io::Result<()> {
+    match socket.try_send(datagram) {
+        Ok(_) => Ok(()),
+        // What the kernel has no room for is lost on the way, as it may be anywhere else; somebody may listen later.
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::ConnectionRefused) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a socket from which datagrams can be sent immediately.
+async fn open(peer: SocketAddr, to: &DatagramUrl) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::from_std(socket(peer, to)?.into())?;
+    // Until then nothing can be sent without waiting.
+    socket.writable().await?;
+    Ok(socket)
 }
 
 fn socket(peer: SocketAddr, to: &DatagramUrl) -> io::Result<Socket> {

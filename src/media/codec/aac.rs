@@ -34,6 +34,9 @@ const ER_AAC_LD: u8 = 23;
 /// Enhanced low delay.
 const ER_AAC_ELD: u8 = 39;
 
+/// What an extension begins with that older decoders step over, in eleven bits.
+pub(super) const SYNC_EXTENSION: u32 = 0x2b7;
+
 /// Samples a second by `samplingFrequencyIndex` (table 1.16).
 pub(super) const RATES: [u32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
@@ -167,8 +170,8 @@ impl Config {
     }
 
     /// `syncExtensionType` 0x2b7 and 0x548: spectral band replication and parametric stereo that older decoders step over.
-    fn read_extension(&mut self, bits: &mut Bits<'_>) -> Option<()> {
-        if self.sbr_rate.is_some() || self.object_type == ER_AAC_ELD || bits.take(11)? != 0x2b7 {
+    pub(super) fn read_extension(&mut self, bits: &mut Bits<'_>) -> Option<()> {
+        if self.sbr_rate.is_some() || self.object_type == ER_AAC_ELD || bits.take(11)? != SYNC_EXTENSION {
             return None;
         }
         if object_type(bits)? != SBR || !bits.flag()? {

@@ -3,7 +3,7 @@
 //! Streams of one program with one layer and one frame in each element are read: there are no others.
 
 use super::super::bits::Bits;
-use super::aac::{Config, Parameters};
+use super::aac::{Config, Parameters, SYNC_EXTENSION};
 use super::bit_writer::BitWriter;
 use bytes::Bytes;
 
@@ -63,11 +63,17 @@ impl StreamMuxConfig {
             let mut from = Bits::new(bytes);
             from.skip(bits.position()).map(|()| from)
         };
+        let mut is_extended = false;
         let config = match version {
             0 => {
                 let mut from = begin(bits)?;
                 let before = bits.position();
-                Config::read(bits)?;
+                let mut config = Config::read(bits)?;
+                // No length says where it ends. GStreamer copies the extension that encoders of libav write.
+                is_extended = begin(bits)?.take(11) == Some(SYNC_EXTENSION);
+                if is_extended {
+                    config.read_extension(bits);
+                }
                 copy(&mut from, bits.position() - before)?
             }
             _ => {
@@ -80,7 +86,9 @@ impl StreamMuxConfig {
         let parameters = Parameters { config };
         parameters.parse()?;
         // `frameLengthType` 0: each frame carries its length. What follows the configuration is often missing in RTP.
-        let Some(length_type) = bits.take(3) else { return Some(Self { parameters, other_data: 0 }) };
+        let Some(length_type) = bits.take(3).filter(|_| !is_extended) else {
+            return Some(Self { parameters, other_data: 0 });
+        };
         if length_type != 0 {
             return None;
         }
@@ -189,6 +197,11 @@ mod tests {
             let long = [&[255, 1][..], &[7; 256]].concat();
             assert_eq!(config.frame(&long).map(|frame| frame.len()), Some(256));
         }
+        // Of GStreamer with an encoder of libav: mono, and without replication of bands, which an extension says.
+        let config = StreamMuxConfig::parse(&hex("40002410adca00")).unwrap();
+        assert_eq!(config.parameters().config, [0x12, 0x08, 0x56, 0xe5, 0x00][..]);
+        assert_eq!(config.parameters().parse().map(|config| (config.rate(), config.channels())), Some((44_100, 1)));
+        assert_eq!(config.frame(&[2, 1, 2]), Some(Bytes::from_static(&[1, 2])));
         // Two frames in an element; two programs.
         assert_eq!(StreamMuxConfig::parse(&hex("410024203fc0")), None);
         assert_eq!(StreamMuxConfig::parse(&hex("400824203fc0")), None);

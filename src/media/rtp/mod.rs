@@ -2,7 +2,8 @@
 //!
 //! A [`Packetizer`] makes the payloads of a sample once, for all readers of a track; a [`Depacketizer`] makes whole access units of
 //! packets, which a [`Canonicalizer`](super::codec::canonical::Canonicalizer) brings into the canonical form. What misses a
-//! packet leaves as nothing, never as a part. [`Order`] sorts packets that overtook each other, `report` has RTCP.
+//! packet leaves as nothing, never as a part. [`Order`] sorts packets that overtook each other, [`fec`] recovers lost ones,
+//! `report` has RTCP.
 
 mod aac;
 mod ac3;
@@ -10,6 +11,7 @@ mod assemble;
 mod av1;
 mod depacketizer;
 mod encoding;
+pub mod fec;
 mod format;
 mod h264;
 mod h265;
@@ -36,7 +38,7 @@ pub use depacketizer::Depacketizer;
 pub use encoding::{Encoding, Unsupported};
 pub use format::Format;
 pub use muxer::Muxer;
-pub use order::Order;
+pub use order::{Order, Patience};
 pub use packet::{HEADER, Header, Packet, is_rtcp};
 pub use packetizer::Packetizer;
 pub use payloads::{Payloads, Piece};

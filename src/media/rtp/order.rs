@@ -3,18 +3,32 @@
 use super::packet::Packet;
 use std::{collections::VecDeque, time::Duration};
 
-/// Most packets that wait for one that is missing.
-const MAX_WAITING: usize = 128;
-/// For so long a missing packet is waited for.
-const MAX_WAIT: Duration = Duration::from_millis(100);
+/// Most packets that wait for one that is missing, and how long it is waited for, where nothing but the network delays it.
+const OVERTAKEN: Patience = Patience { packets: 128, wait: Duration::from_millis(100) };
 /// A packet that is further ahead than this belongs to a sender that began again (RFC 3550, appendix A.1).
 const MAX_DROPOUT: i16 = 3000;
 /// A packet that is further behind than this, too.
 const MAX_MISORDER: i16 = -1000;
 
+/// How long a missing packet is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Most packets that wait for it.
+    pub packets: usize,
+    /// The longest time that they wait.
+    pub wait: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        OVERTAKEN
+    }
+}
+
 /// The packets of one track.
 #[derive(Debug, Default)]
 pub struct Order {
+    patience: Patience,
     /// The number that comes next.
     next: Option<u16>,
     /// Those that are ahead, in order, with the time that they came.
@@ -54,12 +68,26 @@ impl Order {
 
     /// Until when [`Order::expire`] has nothing to do; `None` while nothing waits.
     pub fn deadline(&self) -> Option<Duration> {
-        self.waiting.iter().map(|(_, came)| *came).min().map(|came| came + MAX_WAIT)
+        self.waiting.iter().map(|(_, came)| *came).min().map(|came| came + self.patience.wait)
+    }
+
+    /// From now on missing packets are waited for so long.
+    pub fn wait_for(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// Gives up what is missing before the packet with this number, which is not far away.
+    pub fn give_up_before(&mut self, sequence: u16, out: &mut Vec<Packet>) {
+        let is_before = |(packet, _): &(Packet, Duration)| sequence.wrapping_sub(packet.header.sequence) as i16 >= 0;
+        while let Some((packet, _)) = self.waiting.front().filter(|front| is_before(front)) {
+            self.next = Some(packet.header.sequence);
+            self.release(out);
+        }
     }
 
     /// Gives up packets that are missing for too long.
     pub fn expire(&mut self, now: Duration, out: &mut Vec<Packet>) {
-        while self.waiting.len() > MAX_WAITING || self.deadline().is_some_and(|deadline| deadline <= now) {
+        while self.waiting.len() > self.patience.packets || self.deadline().is_some_and(|deadline| deadline <= now) {
             self.next = self.waiting.front().map(|(packet, _)| packet.header.sequence);
             self.release(out);
         }
@@ -129,12 +157,31 @@ mod tests {
         assert_eq!(out.len(), 1);
         order.expire(at(110), &mut out);
         assert_eq!((out.len(), order.deadline()), (3, None));
-        for number in 0..MAX_WAITING as u16 {
+        for number in 0..OVERTAKEN.packets as u16 {
             order.push(packet(6 + number), at(120), &mut out);
         }
         assert_eq!(out.len(), 3);
         order.push(packet(500), at(120), &mut out);
-        assert_eq!(out.len(), 3 + MAX_WAITING);
+        assert_eq!(out.len(), 3 + OVERTAKEN.packets);
+    }
+
+    #[test]
+    fn packets_are_waited_for_as_long_as_they_may_be_recovered() {
+        let (mut order, mut out) = (Order::default(), Vec::new());
+        order.wait_for(Patience { packets: 500, wait: Duration::from_secs(2) });
+        for number in [1, 3, 4, 7].into_iter().chain(9..300) {
+            order.push(packet(number), Duration::from_millis(1), &mut out);
+        }
+        assert_eq!((out.len(), order.deadline()), (1, Some(Duration::from_millis(2001))));
+        // 2 is given up; 5 and 6 may still come.
+        order.give_up_before(5, &mut out);
+        assert_eq!(out.len(), 3);
+        order.push(packet(5), Duration::from_millis(2), &mut out);
+        order.give_up_before(8, &mut out);
+        assert_eq!(out.iter().map(|packet| packet.header.sequence).collect::<Vec<_>>(), [1, 3, 4, 5, 7]);
+        order.wait_for(Patience::default());
+        order.expire(Duration::from_millis(2), &mut out);
+        assert_eq!(out.len(), 5 + 291, "too many wait now");
     }
 
     #[test]
@@ -163,7 +210,7 @@ mod tests {
             for (number, wait) in numbers {
                 now += Duration::from_millis(wait.into());
                 order.push(packet(number), now, &mut out);
-                prop_assert!(order.waiting.len() <= MAX_WAITING);
+                prop_assert!(order.waiting.len() <= OVERTAKEN.packets);
             }
         }
     }

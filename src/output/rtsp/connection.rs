@@ -4,6 +4,7 @@ use super::{
     context::Context,
     live::{LiveSession, PUBLIC},
     message::{COOKIE, Parser, Received, Reply, Request, Status},
+    multicast::Group,
     opened::Opened,
     out::Out,
     recording::{Due, Recording, ReportTo},
@@ -69,6 +70,8 @@ pub struct Connection {
     has_requested: bool,
     pub(super) opened: Option<Opened>,
     pub(super) session: Option<Session>,
+    /// Where packets are going to be sent for the session, if that is a group.
+    pub(super) group: Option<Arc<Group>>,
     /// Packets are to be interleaved: a shard takes the connection over.
     pub(super) playing: Option<Playing>,
     pub(super) recording: Option<Recording>,
@@ -142,6 +145,7 @@ impl Connection {
             has_requested: false,
             opened: None,
             session: None,
+            group: None,
             playing: None,
             recording: None,
             ending: None,
@@ -467,7 +471,7 @@ impl Connection {
         let id = request.session().ok_or_else(|| Reply::new(Status::NoSession))?;
         if self.session.as_ref().is_some_and(|session| session.id == id) {
             self.context.sessions.end(id, self.peer.ip());
-            (self.session, self.opened) = (None, None);
+            (self.session, self.group, self.opened) = (None, None, None);
             if let Some(recording) = self.recording.take() {
                 recording.finish(LEFT);
             }

@@ -1,6 +1,6 @@
 //! What all connections of RTSP have in common.
 
-use super::{sessions::Sessions, table::RtspTable, tunnel::Tunnels, udp::UdpPair};
+use super::{multicast::Groups, sessions::Sessions, table::RtspTable, tunnel::Tunnels, udp::UdpPair};
 use crate::{
     access::Gate,
     config::Plain,
@@ -46,12 +46,19 @@ pub struct Context {
     pub load: CurrentLoad,
     /// The ports for datagrams, unless they are switched off.
     pub udp: Mutex<Option<Arc<UdpPair>>>,
+    /// The groups that streams may be sent to, where they are configured.
+    pub groups: Mutex<Option<Arc<Groups>>>,
 }
 
 impl Context {
     /// The ports for datagrams, unless they are switched off.
     pub fn udp(&self) -> Option<Arc<UdpPair>> {
         self.udp.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The groups that streams may be sent to, where they are configured.
+    pub fn groups(&self) -> Option<Arc<Groups>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether a client at this address may do without encryption.

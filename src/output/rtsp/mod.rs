@@ -4,8 +4,8 @@
 //! `server.rs` listens, and one task serves each connection (`connection.rs`); requests are read by `message.rs`, `target.rs` and
 //! `transport.rs`, and `session.rs` decides what a client may do next (all pure). The packets are made once for all readers
 //! ([`crate::media::rtp::Muxer`]). Those of a connection leave by the shards ([`crate::output::shard`]), `live.rs` is what is left of
-//! the protocol then; `viewer.rs` is a reader of those in datagrams, which `udp.rs` sends. `tunnel.rs` brings
-//! both halves of a connection through HTTP together.
+//! the protocol then; `viewer.rs` is a reader of those in datagrams, which `udp.rs` sends; `multicast.rs` sends
+//! to groups. `tunnel.rs` brings both halves of a connection through HTTP together.
 
 mod announce;
 mod authorize;
@@ -15,6 +15,7 @@ mod context;
 pub mod describe;
 mod live;
 mod message;
+mod multicast;
 mod opened;
 mod out;
 mod play;

@@ -8,7 +8,7 @@ use super::{
     opened::{Opened, START_WITHIN, open},
     session::{Channels, Session},
     target::Target,
-    transport::{Mode, Transport},
+    transport::{Mode, Transport, Ways},
     udp::Destination,
     viewer::Viewer,
 };
@@ -52,18 +52,21 @@ impl Connection {
         if self.session.as_ref().is_some_and(|session| session.path != path) {
             return Err(Reply::refusal(Status::AggregateNotAllowed, "a session is for one stream"));
         }
-        let udp = self.context.udp();
+        // Datagrams are not encrypted.
+        let (udp, groups) = (self.context.udp(), self.context.groups().filter(|_| !self.is_tls));
+        let ways = Ways { has_udp: udp.is_some() && !self.is_tls, has_multicast: groups.is_some() };
         let offers = request.field("transport").unwrap_or_default();
-        let Some(transport) = Transport::choose(offers, Mode::Play, udp.is_some() && !self.is_tls) else {
-            let sentence = match &udp {
-                Some(_) => "expected RTP/AVP/TCP;interleaved=… or RTP/AVP;unicast;client_port=…",
-                None => "expected RTP/AVP/TCP;interleaved=…: datagrams are switched off",
+        let Some(transport) = Transport::choose(offers, Mode::Play, ways) else {
+            let unicast = match &udp {
+                Some(_) => "RTP/AVP/TCP;interleaved=… or RTP/AVP;unicast;client_port=…",
+                None => "RTP/AVP/TCP;interleaved=…: datagrams to clients are switched off",
             };
-            return Err(Reply::refusal(Status::UnsupportedTransport, sentence));
+            let multicast = if ways.has_multicast { "RTP/AVP;multicast or " } else { "" };
+            return Err(Reply::refusal(Status::UnsupportedTransport, &format!("expected {multicast}{unicast}")));
         };
         let opened = self.open(&target.path).await?;
         let count = track_count(&opened.tracks);
-        let begins = opened.begins.clone();
+        let (begins, stream) = (opened.begins.clone(), opened.stream.config.name.to_string());
         if self.session.is_none() {
             self.session = Some(Session::new(self.context.session_id(), path));
         }
@@ -73,6 +76,12 @@ impl Connection {
         let number = number.ok_or_else(|| Reply::refusal(Status::NotFound, "there is no such track"))?;
         let mut agreed = session.setup(number, transport, Mode::Play).map_err(Reply::new)?;
         agreed.server = udp.map_or((0, 0), |udp| udp.ports);
+        if let (Transport::Multicast, Some(groups)) = (transport, groups) {
+            let group = self.group.take().or_else(|| groups.of(&stream));
+            let group = group.ok_or_else(|| Reply::refusal(Status::TooMany, "all multicast groups are taken"))?;
+            agreed.group = group.track(number);
+            self.group = Some(group);
+        }
         agreed.ssrc = begin_of(&begins, number).ssrc;
         Ok(self.agreed(&agreed))
     }
@@ -115,11 +124,12 @@ impl Connection {
         };
         let first = first.payload();
         let stream_name: Arc<str> = stream.config.name.as_str().into();
-        let transport = match (session.is_udp(), self.is_tls) {
-            (true, _) => "udp",
-            (false, _) if self.is_tunnelled() => "http",
-            (false, true) => "tls",
-            (false, false) => "tcp",
+        let transport = match session.transport() {
+            Some(Transport::Udp { .. }) => "udp",
+            Some(Transport::Multicast) => "multicast",
+            Some(Transport::Interleaved { .. }) | None if self.is_tunnelled() => "http",
+            Some(Transport::Interleaved { .. }) | None if self.is_tls => "tls",
+            Some(Transport::Interleaved { .. }) | None => "tcp",
         };
         let who = Identified {
             protocol: "rtsp",
@@ -136,9 +146,17 @@ impl Connection {
         let info = rtp_info(base(&request.target), &tracks);
         let viewers = stream.viewers.clone();
         let log = ViewerLog::new(who, &viewers, self.context.http_stats.clone());
-        match session.is_udp() {
-            true => self.play_udp(&session, Viewer::new(Subscription::new(reader, lease), log, viewers), first)?,
-            false => {
+        let mut info = Some(info);
+        match session.transport() {
+            Some(Transport::Udp { .. }) => {
+                self.play_udp(&session, Viewer::new(Subscription::new(reader, lease), log, viewers), first)?;
+            }
+            Some(Transport::Multicast) => {
+                self.play_multicast(&session, (Subscription::new(reader, lease), first, count), log)?;
+                // Which packet of the group comes first nobody knows.
+                info = None;
+            }
+            Some(Transport::Interleaved { .. }) | None => {
                 let wake_interval = batch_of(&stream.config, Some(Container::Rtp));
                 let channels = Channels::of(&session, count);
                 self.playing = Some(Playing { first, reader, lease, viewers, wake_interval, channels, log });
@@ -147,7 +165,26 @@ impl Connection {
         if let Some(session) = &mut self.session {
             session.is_active = true;
         }
-        Ok(Reply::new(Status::Ok).with("Session", &session.id).with("Range", "npt=now-").with("RTP-Info", &info))
+        let reply = Reply::new(Status::Ok).with("Session", &session.id).with("Range", "npt=now-");
+        Ok(info.iter().fold(reply, |reply, info| reply.with("RTP-Info", info)))
+    }
+
+    /// Sends the stream to its group, unless that is done already; counts the viewer.
+    fn play_multicast(
+        &mut self,
+        session: &Session,
+        (subscription, first, count): (Subscription, Bytes, usize),
+        log: ViewerLog,
+    ) -> Result<(), Reply> {
+        let group = self.group.take().ok_or_else(|| Reply::new(Status::UnsupportedTransport))?;
+        let listed = self.context.sessions.add(&session.id, self.peer.ip(), Vec::new(), None, monotonic());
+        let listed = listed.ok_or_else(|| Reply::refusal(Status::TooMany, "there are too many sessions"))?;
+        let shutdown = &self.context.shutdown;
+        if let Some(sender) = group.begin(subscription, first, count, shutdown.token().clone()) {
+            shutdown.spawn(format!("multicast of {}", session.path), sender);
+        }
+        shutdown.spawn(format!("multicast to {}", self.peer), group.watch(log, listed, shutdown.token().clone()));
+        Ok(())
     }
 
     fn play_udp(&mut self, session: &Session, viewer: Viewer, first: Bytes) -> Result<(), Reply> {
@@ -160,7 +197,7 @@ impl Connection {
                 Transport::Udp { client: (rtp, rtcp) } => {
                     Some(Destination { track: track.number, rtp: (ip, rtp).into(), rtcp: (ip, rtcp).into() })
                 }
-                Transport::Interleaved { .. } => None,
+                Transport::Interleaved { .. } | Transport::Multicast => None,
             })
             .collect();
         let addresses = to.iter().flat_map(|to| [to.rtp, to.rtcp]).collect();

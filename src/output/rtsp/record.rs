@@ -8,7 +8,7 @@ use super::{
     recording::{Recording, Route, Way},
     session::Session,
     target::Target,
-    transport::{Mode, Transport},
+    transport::{Mode, Transport, Ways},
 };
 use crate::{
     access::Rejection,
@@ -84,11 +84,11 @@ impl Connection {
     /// `SETUP` of a track that is going to be sent.
     pub(super) fn setup_record(&mut self, request: &Request) -> Result<Reply, Reply> {
         let udp = self.context.udp();
-        let has_udp = udp.is_some() && !self.is_tls;
+        let ways = Ways { has_udp: udp.is_some() && !self.is_tls, has_multicast: false };
         let id = self.context.session_id();
         let Some(recording) = &mut self.recording else { return Err(Reply::new(Status::NotInThisState)) };
         let offers = request.field("transport").unwrap_or_default();
-        let transport = Transport::choose(offers, Mode::Record, has_udp);
+        let transport = Transport::choose(offers, Mode::Record, ways);
         let transport = transport.ok_or_else(|| Reply::new(Status::UnsupportedTransport))?;
         let session = self.session.get_or_insert_with(|| Session::new(id, recording.path.clone()));
         let named = track_of(&recording.tracks, &request.target);
@@ -105,6 +105,7 @@ impl Connection {
                     Way::Channels(rtp, rtcp)
                 }
                 Transport::Udp { client: (rtp, rtcp) } => Way::Addresses((ip, rtp).into(), (ip, rtcp).into()),
+                Transport::Multicast => return Err(Reply::new(Status::UnsupportedTransport)),
             };
             recording.routes.retain(|route| route.place != place);
             recording.routes.push(Route { place, way });
@@ -123,7 +124,7 @@ impl Connection {
         if recording.routes.is_empty() {
             return Err(Reply::refusal(Status::NotInThisState, "no track of video or audio is set up"));
         }
-        if session.is_udp() && recording.datagrams.is_none() {
+        if matches!(session.transport(), Some(Transport::Udp { .. })) && recording.datagrams.is_none() {
             let addresses = recording.routes.iter().flat_map(|route| match route.way {
                 Way::Addresses(rtp, rtcp) => vec![rtp, rtcp],
                 Way::Channels(..) => Vec::new(),

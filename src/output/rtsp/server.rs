@@ -3,6 +3,7 @@
 use super::{
     connection::Connection,
     context::{Context, Encryption},
+    multicast::Groups,
     sessions::Sessions,
     table::RtspTable,
     tunnel::Tunnels,
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     access::Gate,
-    config::Rtsp,
+    config::{Multicast, Rtsp},
     net::{self, ConnectionLimiter, Incoming, LimitReached, Listener},
     output::{
         http::session::{behind_proxy, secure},
@@ -42,6 +43,8 @@ pub struct Bound {
     /// `None` where the previous one continues.
     listener: Option<Listener>,
     udp: BoundUdp,
+    /// `None` where the previous ones continue.
+    groups: Option<Option<Groups>>,
 }
 
 #[derive(Debug)]
@@ -67,6 +70,9 @@ pub enum BindError {
     /// Those of its datagrams.
     #[error("bind the UDP ports {0} and {next} of RTSP", next = .0.saturating_add(1))]
     Udp(u16, #[source] io::Error),
+    /// Those of its groups.
+    #[error("open sockets for multicast of RTSP")]
+    Multicast(#[source] io::Error),
 }
 
 impl Bound {
@@ -78,7 +84,8 @@ impl Bound {
         let Some(config) = config else { return Ok(None) };
         let listener = Listener::bind(config.listen, limiter.clone());
         let listener = listener.map_err(|error| BindError::Listen(config.listen, error))?;
-        Ok(Some(Self { config: *config, listener: Some(listener), udp: BoundUdp::Other(bind_udp(config)?) }))
+        let (udp, groups) = (BoundUdp::Other(bind_udp(config)?), Some(bind_groups(config.multicast.as_ref())?));
+        Ok(Some(Self { config: config.clone(), listener: Some(listener), udp, groups }))
     }
 }
 
@@ -86,6 +93,10 @@ fn bind_udp(config: &Rtsp) -> Result<Option<UdpPair>, BindError> {
     let pair =
         config.udp.map(|port| UdpPair::bind(config.listen.ip(), port).map_err(|error| BindError::Udp(port, error)));
     pair.transpose()
+}
+
+fn bind_groups(config: Option<&Multicast>) -> Result<Option<Groups>, BindError> {
+    config.map(Groups::bind).transpose().map_err(BindError::Multicast)
 }
 
 impl RtspServer {
@@ -109,6 +120,7 @@ impl RtspServer {
             http_stats,
             load,
             udp: Mutex::default(),
+            groups: Mutex::default(),
         };
         Self { context: Arc::new(context), table, limiter, running: None }
     }
@@ -133,7 +145,9 @@ impl RtspServer {
         };
         let is_same = (config.listen.ip(), config.udp) == (running.config.listen.ip(), running.config.udp);
         let udp = if is_same { BoundUdp::Same } else { BoundUdp::Other(bind_udp(config)?) };
-        Ok(Some(Bound { config: *config, listener, udp }))
+        let is_same = config.multicast == running.config.multicast;
+        let groups = if is_same { None } else { Some(bind_groups(config.multicast.as_ref())?) };
+        Ok(Some(Bound { config: config.clone(), listener, udp, groups }))
     }
 
     /// Where it listens; `None` while it does not.
@@ -144,15 +158,19 @@ impl RtspServer {
     /// Listens where it is bound now, and nowhere else. Sessions that run continue.
     pub fn listen(&mut self, bound: Option<Bound>) {
         let before = self.running.take();
-        let Some(Bound { config, listener, udp }) = bound else {
+        let Some(Bound { config, listener, udp, groups }) = bound else {
             if let Some(before) = before {
                 before.accepting.cancel();
                 before.receiving.cancel();
                 *self.context.udp.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                *self.context.groups.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 tracing::info!(protocol = "rtsp", "no longer served");
             }
             return;
         };
+        if let Some(groups) = groups {
+            *self.context.groups.lock().unwrap_or_else(PoisonError::into_inner) = groups.map(Arc::new);
+        }
         let shutdown = &self.context.shutdown;
         // The datagrams first: whoever connects is served at that moment.
         let receiving = match (udp, &before) {

@@ -66,15 +66,15 @@ impl Session {
                 let channels = channels.filter(|pair| self.is_free(*pair)).or_else(|| self.free(number));
                 Transport::Interleaved { channels: Some(channels.ok_or(Status::TooMany)?) }
             }
-            udp @ Transport::Udp { .. } => udp,
+            datagrams @ (Transport::Udp { .. } | Transport::Multicast) => datagrams,
         };
         self.tracks.push(TrackSetup { number, transport });
-        Ok(Agreed { transport, server: (0, 0), ssrc: None, mode })
+        Ok(Agreed { transport, server: (0, 0), group: None, ssrc: None, mode })
     }
 
-    /// Whether its packets travel in datagrams.
-    pub fn is_udp(&self) -> bool {
-        self.tracks.iter().any(|track| matches!(track.transport, Transport::Udp { .. }))
+    /// How its packets travel, which is the same for all tracks; `None` before one is set up.
+    pub fn transport(&self) -> Option<Transport> {
+        self.tracks.first().map(|track| track.transport)
     }
 
     fn is_free(&self, (rtp, rtcp): (u8, u8)) -> bool {
@@ -199,7 +199,8 @@ mod tests {
         let mut session = session();
         let udp = Transport::Udp { client: (4, 5) };
         session.setup(0, udp, Mode::Play).unwrap();
-        assert!(session.is_udp());
+        assert_eq!(session.transport(), Some(udp));
+        assert_eq!(session.setup(1, Transport::Multicast, Mode::Play).unwrap_err(), Status::BadRequest);
         assert_eq!(session.setup(1, tcp(None), Mode::Play).unwrap_err(), Status::BadRequest);
         assert!(session.setup(0, tcp(None), Mode::Play).is_ok());
         session.is_active = true;

@@ -1,5 +1,6 @@
 //! The header `Transport` (RFC 2326, section 12.39). Pure.
 
+use super::multicast::GroupAddress;
 use std::fmt;
 
 /// How a client gets the packets of a track, or sends them.
@@ -15,6 +16,17 @@ pub enum Transport {
         /// For RTP, and RTCP.
         client: (u16, u16),
     },
+    /// In datagrams to a group, which the server chooses.
+    Multicast,
+}
+
+/// Ways of datagrams that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ways {
+    /// To a client.
+    pub has_udp: bool,
+    /// To a group.
+    pub has_multicast: bool,
 }
 
 /// What a client may do with a track.
@@ -28,8 +40,13 @@ pub enum Mode {
 
 impl Transport {
     /// The first of those that a client offers which there is, for this mode; `None` when there is none.
-    pub fn choose(offers: &str, mode: Mode, has_udp: bool) -> Option<Self> {
-        let is_there = |transport: &Self| has_udp || matches!(transport, Self::Interleaved { .. });
+    pub fn choose(offers: &str, mode: Mode, ways: Ways) -> Option<Self> {
+        let is_there = |transport: &Self| match transport {
+            Self::Interleaved { .. } => true,
+            Self::Udp { .. } => ways.has_udp,
+            // A publisher sends to this server alone.
+            Self::Multicast => ways.has_multicast && mode == Mode::Play,
+        };
         offers.split(',').filter_map(|offer| Self::parse(offer, mode)).find(is_there)
     }
 
@@ -40,11 +57,11 @@ impl Transport {
             "RTP/AVP/TCP" => true,
             _ => return None,
         };
-        let (mut channels, mut client) = (None, None);
+        let (mut channels, mut client, mut is_multicast) = (None, None, false);
         for part in parts {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
             match name.trim().to_ascii_lowercase().as_str() {
-                "multicast" => return None,
+                "multicast" => is_multicast = true,
                 "interleaved" => channels = Some(pair::<u8>(value)?),
                 "client_port" => client = Some(pair::<u16>(value).filter(|(rtp, rtcp)| *rtp > 0 && *rtcp > 0)?),
                 "mode" => {
@@ -57,9 +74,11 @@ impl Transport {
                 _ => {}
             }
         }
-        match is_tcp {
-            true => Some(Self::Interleaved { channels }),
-            false => client.map(|client| Self::Udp { client }),
+        match (is_tcp, is_multicast) {
+            (true, false) => Some(Self::Interleaved { channels }),
+            (true, true) => None,
+            (false, true) => Some(Self::Multicast),
+            (false, false) => client.map(|client| Self::Udp { client }),
         }
     }
 }
@@ -82,6 +101,8 @@ pub struct Agreed {
     pub transport: Transport,
     /// The ports of the server, for datagrams.
     pub server: (u16, u16),
+    /// Where packets to a group are sent.
+    pub group: Option<GroupAddress>,
     /// Of the packets that the server sends.
     pub ssrc: Option<u32>,
     /// Whether the client sends.
@@ -98,6 +119,12 @@ impl fmt::Display for Agreed {
             Transport::Udp { client: (rtp, rtcp) } => {
                 let (own_rtp, own_rtcp) = self.server;
                 write!(f, "RTP/AVP;unicast;client_port={rtp}-{rtcp};server_port={own_rtp}-{own_rtcp}")?;
+            }
+            Transport::Multicast => {
+                f.write_str("RTP/AVP;multicast")?;
+                if let Some(GroupAddress { address, port, ttl }) = self.group {
+                    write!(f, ";destination={address};port={port}-{};ttl={ttl}", port.saturating_add(1))?;
+                }
             }
         }
         if let Some(ssrc) = self.ssrc {
@@ -119,7 +146,8 @@ mod tests {
     fn the_first_offer_that_there_is_is_taken() {
         #[track_caller]
         fn check(offers: &str, mode: Mode, has_udp: bool, expect: Option<Transport>) {
-            assert_eq!(Transport::choose(offers, mode, has_udp), expect, "{offers}");
+            let ways = Ways { has_udp, has_multicast: false };
+            assert_eq!(Transport::choose(offers, mode, ways), expect, "{offers}");
         }
         let tcp = |channels| Some(Transport::Interleaved { channels });
         let udp = |client| Some(Transport::Udp { client });
@@ -139,15 +167,28 @@ mod tests {
         check("RTP/AVP;client_port=0-1", Mode::Play, true, None);
         check("RTP/SAVP;unicast;client_port=4-5", Mode::Play, true, None);
         check("", Mode::Play, true, None);
+        // ffmpeg and GStreamer ask for a group; ports are for the server to choose.
+        let ways = Ways { has_udp: true, has_multicast: true };
+        let choose = |offers, mode| Transport::choose(offers, mode, ways);
+        assert_eq!(choose("RTP/AVP/UDP;multicast", Mode::Play), Some(Transport::Multicast));
+        assert_eq!(choose("RTP/AVP;multicast;client_port=8-9", Mode::Play), Some(Transport::Multicast));
+        assert_eq!(choose("RTP/AVP;unicast;client_port=4-5,RTP/AVP;multicast", Mode::Play), udp((4, 5)));
+        assert_eq!(choose("RTP/AVP/TCP;multicast", Mode::Play), None);
+        assert_eq!(choose("RTP/AVP;multicast", Mode::Record), None);
     }
 
     #[test]
     fn the_response_repeats_what_was_agreed() {
         let transport = Transport::Udp { client: (4, 5) };
-        let agreed = Agreed { transport, server: (8000, 8001), ssrc: Some(0xab), mode: Mode::Play };
+        let agreed = Agreed { transport, server: (8000, 8001), group: None, ssrc: Some(0xab), mode: Mode::Play };
         assert_eq!(
             agreed.to_string(),
             "RTP/AVP;unicast;client_port=4-5;server_port=8000-8001;ssrc=000000AB;mode=\"PLAY\""
+        );
+        let group = Some(GroupAddress { address: "239.255.42.1".parse().unwrap(), port: 5004, ttl: 2 });
+        assert_eq!(
+            Agreed { transport: Transport::Multicast, group, ..agreed }.to_string(),
+            "RTP/AVP;multicast;destination=239.255.42.1;port=5004-5005;ttl=2;ssrc=000000AB;mode=\"PLAY\""
         );
         let transport = Transport::Interleaved { channels: Some((2, 3)) };
         let agreed = Agreed { transport, ssrc: None, mode: Mode::Record, ..agreed };
@@ -157,7 +198,7 @@ mod tests {
     proptest! {
         #[test]
         fn foreign_text_never_panics(offers in "(RTP/AVP(/TCP)?;)?[a-z_;=,0-9-]{0,40}") {
-            let _ = Transport::choose(&offers, Mode::Play, true);
+            let _ = Transport::choose(&offers, Mode::Play, Ways { has_udp: true, has_multicast: true });
         }
     }
 }

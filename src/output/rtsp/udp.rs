@@ -14,7 +14,7 @@ use bytes::Bytes;
 use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -37,7 +37,7 @@ const _: () = assert!(BURST <= TOGETHER);
 const PAUSE: Duration = Duration::from_millis(1);
 /// A client that shows nothing of itself for so long has left: the timeout that it was sent, and some time more for those who
 /// are just in time.
-const SILENCE: Duration = Duration::from_secs(90);
+pub const SILENCE: Duration = Duration::from_secs(90);
 /// Interval of the checks of a viewer.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
 /// Longest datagram.
@@ -106,6 +106,19 @@ impl UdpPair {
         Ok(Self { rtp, rtcp, ports: (first, second), can_cut: AtomicBool::new(true) })
     }
 
+    /// Sends to groups by the interface with this address, through so many networks.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_multicast(&self, interface: Ipv4Addr, ttl: u8) -> io::Result<()> {
+        for socket in [&self.rtp, &self.rtcp] {
+            let socket = SockRef::from(socket);
+            socket.set_multicast_ttl_v4(ttl.into())?;
+            socket.set_multicast_if_v4(&interface)?;
+        }
+        Ok(())
+    }
+
     /// Takes what clients send, until `stop`: it shows that they are there, and is the media of publishers. What comes from others is nothing.
     pub async fn receive(self: Arc<Self>, sessions: Sessions, stop: CancellationToken) {
         let (mut media, mut control) = (vec![0; LARGEST], vec![0; LARGEST]);
@@ -150,7 +163,8 @@ impl UdpPair {
         let mut senders = Vec::new();
         let reason = loop {
             if let Some(bytes) = next.take() {
-                self.send_all(&bytes, &to, &mut viewer, &mut senders).await;
+                let sent = self.send_all(&bytes, &to, &mut senders).await;
+                viewer.sent(sent as u64);
             }
             tokio::select! {
                 () = stop.cancelled() => break "server stopped",
@@ -170,15 +184,20 @@ impl UdpPair {
             }
         };
         viewer.end(reason);
-        // Whoever is still there does not wait for more.
+        self.say_goodbye(&to, &senders).await;
+    }
+
+    /// Reports the end to whoever still listens: `senders` are tracks and their sources.
+    pub async fn say_goodbye(&self, to: &[Destination], senders: &[(usize, u32)]) {
         for (track, ssrc) in senders {
-            if let Some(destination) = to.iter().find(|to| to.track == track) {
-                self.send(&report::end(ssrc), true, destination.rtcp).await;
+            if let Some(destination) = to.iter().find(|to| to.track == *track) {
+                self.send(&report::end(*ssrc), true, destination.rtcp).await;
             }
         }
     }
 
-    async fn send_all(&self, bytes: &Bytes, to: &[Destination], viewer: &mut Viewer, senders: &mut Vec<(usize, u32)>) {
+    /// Sends packets of the ring, in bursts; returns the bytes. Adds to `senders` those who report.
+    pub async fn send_all(&self, bytes: &Bytes, to: &[Destination], senders: &mut Vec<(usize, u32)>) -> usize {
         let mut datagrams = Vec::new();
         for framed in interleaved::split(bytes) {
             let (track, is_control) = (usize::from(framed.channel >> 1), framed.channel & 1 == 1);
@@ -203,7 +222,7 @@ impl UdpPair {
             sent += self.send_group(group).await;
             rest = after;
         }
-        viewer.sent(sent as u64);
+        sent
     }
 
     /// Sends datagrams of one [`group`]; returns the bytes that the kernel took.

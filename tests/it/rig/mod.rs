@@ -3,6 +3,7 @@
 pub mod acme;
 pub mod archive;
 pub mod browser;
+pub mod fec;
 pub mod firefox;
 pub mod http;
 pub mod log;
@@ -18,6 +19,7 @@ pub mod pushes;
 pub mod receiver;
 pub mod room;
 pub mod rtsp;
+pub mod running;
 pub mod script;
 pub mod server;
 pub mod srt;

@@ -314,7 +314,11 @@ impl Sender {
         let has_room = self.unsent < self.acknowledged + self.room;
         let waits = !self.lost.is_empty() || (self.unsent < self.end() && has_room);
         let late = self.held.front().map(|held| held.came + self.too_late);
-        [waits.then(|| self.pace.due()), late, self.overdue(rtt), self.unanswered(rtt)].into_iter().flatten().min()
+        let waiting = self.unsent_bytes + self.lost.len() * PACKET;
+        [waits.then(|| self.pace.due(waiting)), late, self.overdue(rtt), self.unanswered(rtt)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Since when the receiver has acknowledged nothing of what was sent; `None` when it owes nothing.
@@ -337,7 +341,9 @@ struct Pace {
 }
 
 /// Bytes that leave together.
-const BURST: f64 = 16.0 * 1332.0;
+const BURST: f64 = 16.0 * PACKET as f64;
+/// Bytes of a whole packet.
+const PACKET: usize = 1316 + HEADER;
 /// Bytes in a second that are always allowed: 24 Mbit/s.
 const LEAST: f64 = 3e6;
 /// So much faster than the stream itself: resent packets, and what a new viewer gets first, must catch up.
@@ -375,9 +381,9 @@ impl Pace {
         may
     }
 
-    /// When a packet may leave. A few leave together, so that who waits is not woken for each.
-    fn due(&self) -> Instant {
-        let missing = (BURST / 4.0 - self.tokens).max(0.0);
+    /// When packets may leave, of so many bytes that wait. They leave together up to half a burst: each call costs as much as several packets.
+    fn due(&self, waiting: usize) -> Instant {
+        let missing = ((BURST / 2.0).min((waiting + HEADER) as f64) - self.tokens).max(0.0);
         if self.tokens > 0.0 { self.refilled } else { self.refilled + Duration::from_secs_f64(missing / self.rate) }
     }
 }
@@ -500,6 +506,25 @@ mod tests {
         }
         let took = now - begin;
         assert!((100..=140).contains(&took.as_millis()), "{took:?}");
+    }
+
+    #[test]
+    fn the_rest_of_a_frame_leaves_together_and_no_later_than_it_may() {
+        let check = |packets: usize, expect: &[(usize, u128)]| {
+            let begin = Instant::now();
+            let mut sender = sender(8192, begin);
+            push(&mut sender, packets, begin);
+            let mut found = vec![(sent(&mut sender, begin).len(), 0)];
+            while found.iter().map(|(count, _)| count).sum::<usize>() < packets {
+                let now = sender.due(&rtt()).unwrap();
+                found.push((sent(&mut sender, now).len(), (now - begin).as_micros()));
+            }
+            assert_eq!(found, expect, "{packets}");
+        };
+        // At 3 MB/s, a packet in 0.444 ms.
+        check(16, &[(16, 0)]);
+        check(17, &[(16, 0), (1, 444)]);
+        check(31, &[(16, 0), (8, 3552), (7, 6628)]);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The network interfaces of this machine.
+//! A network interface of this machine, by its name or an address.
 
 use nix::ifaddrs::getifaddrs;
 use std::{
@@ -8,22 +8,22 @@ use std::{
 
 /// An interface for multicast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Interface {
+pub struct Interface {
     /// One of its addresses of IPv4; unspecified lets the system choose.
-    pub(super) address: Ipv4Addr,
+    pub address: Ipv4Addr,
     /// Its number; 0 lets the system choose.
-    pub(super) index: u32,
+    pub index: u32,
 }
 
 impl Interface {
     /// The interface that the system chooses.
-    pub(super) const ANY: Self = Self { address: Ipv4Addr::UNSPECIFIED, index: 0 };
+    pub const ANY: Self = Self { address: Ipv4Addr::UNSPECIFIED, index: 0 };
 
     /// The interface with this name, or one of whose addresses this is.
     ///
     /// # Errors
     /// When there is none.
-    pub(super) fn find(text: &str) -> io::Result<Self> {
+    pub fn find(text: &str) -> io::Result<Self> {
         let wanted = text.parse::<IpAddr>().ok();
         let all: Vec<_> = getifaddrs()?.collect();
         let address = |one: &nix::ifaddrs::InterfaceAddress| {
