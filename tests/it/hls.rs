@@ -410,7 +410,7 @@ fn requests_that_wait_are_limited_and_counted() {
 }
 
 /// The value of a metric, by what its line begins with.
-fn metric(server: &Server, begin: &str) -> f64 {
+pub fn metric(server: &Server, begin: &str) -> f64 {
     let page = text(server, "/metrics");
     let line = page.lines().find_map(|line| line.strip_prefix(begin));
     line.map_or(0.0, |value| value.trim().parse().unwrap())

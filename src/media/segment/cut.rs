@@ -14,7 +14,7 @@ use super::{
     past::{First, PastSegment},
     piece::{Piece, TrackHeader},
     rendition::{Opening, Rendition, length},
-    section::{Begin, Section, Sections},
+    section::{Begin, Section, Sections, Usual},
     settings::Settings,
     step::{self, Step},
 };
@@ -225,6 +225,18 @@ impl Segmenter {
         self.sections.iter()
     }
 
+    /// Whether it is known if the first segments come at a constant distance.
+    pub fn is_decided(&self) -> bool {
+        self.sections.is_decided()
+    }
+
+    /// Number of the first one of the short segments at the begin that are the segment with this number where segments come at a
+    /// constant distance; the same number for all others.
+    pub fn begin_of(&self, number: u64) -> u64 {
+        let is_it = |section: &&Section| section.first == number && section.distance.is_some();
+        self.sections().find(is_it).map_or(number, |section| section.begins)
+    }
+
     /// Grows with each complete part, segment, and change of the renditions.
     pub fn version(&self) -> u64 {
         self.version
@@ -391,11 +403,16 @@ impl Segmenter {
 
     /// How long a segment should last that began then, in ticks. The first ones are short, so that players begin early, and grow.
     fn wanted(&self, number: u64, shown: u64, timescale: u32) -> Duration {
-        if let Some(ticks) = self.sections.wanted(number, shown) {
+        if let Some(ticks) = self.sections.wanted(number, shown, self.usual(timescale)) {
             return length(ticks, timescale);
         }
         let so_far = self.so_far.saturating_sub(self.settings.part);
         self.settings.segment.min(so_far.max(self.settings.part))
+    }
+
+    /// How long segments and parts should be, in ticks.
+    fn usual(&self, timescale: u32) -> Usual {
+        Usual { segment: ticks(self.settings.segment, timescale), part: ticks(self.settings.part, timescale) }
     }
 
     fn push_lead(&mut self, place: usize, piece: Piece) -> Option<Wish> {
@@ -433,8 +450,11 @@ impl Segmenter {
         }
         let has_video = rendition.track.kind == MediaKind::Video;
         let now = piece.decode;
+        let late = ticks(length(elapsed, timescale).saturating_sub(wanted), timescale);
         let may_ask = self.asked.is_none_or(|asked| length(now.saturating_sub(asked), timescale) >= ASK_AGAIN);
         rendition.append(piece, false, &self.settings);
+        let usual = self.usual(timescale);
+        self.sections.is_late(late, usual);
         let asks = has_video && is_long_enough && may_ask;
         if asks {
             self.asked = Some(now);
@@ -452,8 +472,7 @@ impl Segmenter {
         let shown_ticks = piece.decode.saturating_add_signed(piece.offset);
         let sample = u64::from(piece.duration);
         let begin = Begin { number, header, shown: shown_ticks, timescale, sample, is_discontinuity };
-        let usual = Time::from_nanos(i64::try_from(self.settings.segment.as_nanos()).unwrap_or(i64::MAX));
-        let usual = u64::try_from(usual.ticks(timescale)).unwrap_or(u64::MAX);
+        let usual = self.usual(timescale);
         self.sections.open(&begin, newest_lengths(rendition), usual);
         if let Some(oldest) = rendition.listed().next() {
             self.sections.forget(oldest.number);
@@ -578,6 +597,12 @@ impl Segmenter {
             rendition.skip_segment(Opening { number, header, is_discontinuity, date }, time, lasts);
         }
     }
+}
+
+/// Time as ticks.
+fn ticks(time: Duration, timescale: u32) -> u64 {
+    let time = Time::from_nanos(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
+    u64::try_from(time.ticks(timescale)).unwrap_or(u64::MAX)
 }
 
 /// The track that leads.

@@ -319,7 +319,10 @@ async fn segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u6
 
 /// A segment, which is sent as it grows if it is not complete.
 async fn growing_segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, client: Client) -> Response {
+    // The short ones at the begin of a stream are there when a manifest has named them.
+    let begins = stream.feed(rendition).look(|segments| dash::begin_of(segments, number)).unwrap_or(number);
     let has_begun = |found: &crate::media::segment::Rendition| match wait::segment(found, number) {
+        _ if begins < number => found.segment(begins).map(|_| Sight::Ready(false)),
         Decision::Ready => Some(Sight::Ready(true)),
         Decision::Wait => match found.open().is_some_and(|open| open.number == number && !open.parts.is_empty()) {
             true => Some(Sight::Ready(false)),
@@ -340,7 +343,7 @@ async fn growing_segment(stream: &Arc<SegmentedStream>, rendition: Rendition, nu
             return too_many(error);
         }
     };
-    let mut response = streamed(growing::body(stream, rendition, number, client.address, place, LEAST));
+    let mut response = streamed(growing::body(stream, rendition, begins..=number, client.address, place, LEAST));
     response.headers_mut().insert(header::CONTENT_TYPE, media_type(rendition));
     response.headers_mut().insert(header::CACHE_CONTROL, STAYS);
     response
