@@ -30,6 +30,8 @@ const BEYOND_TARGET: Duration = Duration::from_millis(450);
 const LONGEST_FIRST: Duration = Duration::from_secs(7);
 /// Segments of so much time in all are enough for a first playlist, however few they are.
 const ENOUGH: Duration = Duration::from_secs(1);
+/// The first segment is this part of a part.
+const SHORTEST: u64 = 3;
 /// After the first segment, a keyframe is asked for no more often.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Segments of one track that another one may be behind.
@@ -76,7 +78,13 @@ pub struct Segmenter {
     awaits_past: bool,
     /// The longest segment of the past, in whole seconds.
     least_target: u64,
+    /// Grows with each change.
     version: u64,
+    /// The same of what requests for video and for audio wait for.
+    versions: [u64; 2],
+    is_listed: bool,
+    /// Players have a manifest.
+    is_shown: bool,
 }
 
 /// When a keyframe should come.
@@ -101,10 +109,10 @@ struct Cut {
 impl Segmenter {
     /// Without segments. Numbers begin at `now`, the time since 1970, so that a restarted server does not use one again.
     pub fn new(settings: Settings, now: Duration) -> Self {
-        // Half of the time: the first segments are short, and each has a part that is short.
+        // A quarter of the time: the first segments are short, and each has a part that is short.
         let first = |unit: Duration| {
-            let halves = (unit.as_millis() / 2).max(1);
-            u64::try_from(now.as_millis().saturating_sub(NUMBERS_SINCE) / halves).unwrap_or(0)
+            let quarters = (unit.as_millis() / 4).max(1);
+            u64::try_from(now.as_millis().saturating_sub(NUMBERS_SINCE) / quarters).unwrap_or(0)
         };
         Self {
             renditions: Vec::new(),
@@ -127,6 +135,9 @@ impl Segmenter {
             awaits_past: settings.dvr.is_some(),
             least_target: 0,
             version: 0,
+            versions: [0, 0],
+            is_listed: false,
+            is_shown: false,
             settings,
         }
     }
@@ -199,7 +210,7 @@ impl Segmenter {
     pub fn extend_back(&mut self, first: u64, past: &[PastSegment]) {
         let Some(found) = self.first() else { return };
         self.awaits_past = false;
-        self.version += 1;
+        self.changed(None);
         if found.number != first || past.is_empty() {
             return;
         }
@@ -225,6 +236,11 @@ impl Segmenter {
         self.sections.iter()
     }
 
+    /// Players have a manifest: what it says of the past must hold.
+    pub fn set_shown(&mut self) {
+        self.is_shown = true;
+    }
+
     /// Whether it is known if the first segments come at a constant distance.
     pub fn is_decided(&self) -> bool {
         self.sections.is_decided()
@@ -240,6 +256,22 @@ impl Segmenter {
     /// Grows with each complete part, segment, and change of the renditions.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The same of what requests for video and for audio wait for. All are the same until there is something to list.
+    pub fn versions(&self) -> [u64; 2] {
+        self.versions
+    }
+
+    /// Something changed: of this kind of track, or of all.
+    fn changed(&mut self, kind: Option<MediaKind>) {
+        self.version += 1;
+        let is_ready = self.is_ready();
+        let was_listed = std::mem::replace(&mut self.is_listed, is_ready);
+        let kind = kind.filter(|_| was_listed && self.is_listed);
+        let [video, audio] = &mut self.versions;
+        *video += u64::from(kind != Some(MediaKind::Audio));
+        *audio += u64::from(kind != Some(MediaKind::Video));
     }
 
     /// The header of the pieces that follow. One that is known changes nothing, and video tracks that only come in addition change
@@ -276,7 +308,7 @@ impl Segmenter {
             }
         }
         self.tracks = tracks;
-        self.version += 1;
+        self.changed(None);
     }
 
     /// Pieces were lost: what follows does not continue what was before.
@@ -294,7 +326,7 @@ impl Segmenter {
             if lead.is_some_and(|lead| lead.kind == MediaKind::Video) && !(piece.is_sync && piece.is_timed) {
                 return Some(Wish::Soon);
             }
-            self.version += 1;
+            self.changed(None);
             let tracks = self.pending.take()?;
             return self.change_tracks(tracks, &piece);
         }
@@ -336,8 +368,11 @@ impl Segmenter {
 
     /// Counts what was completed of a rendition since then.
     fn count(&mut self, place: usize, before: Option<(u64, Option<u64>)>) {
-        let after = self.renditions.get(place).map(progress);
-        self.version += u64::from(after != before);
+        let rendition = self.renditions.get(place);
+        let (kind, after) = (rendition.map(|rendition| rendition.track.kind), rendition.map(progress));
+        if after != before {
+            self.changed(kind);
+        }
         if let (Some((parts_before, newest_before)), Some((parts, newest))) = (before, after) {
             let (segments, new_parts) = self.made;
             let new_segments =
@@ -410,9 +445,13 @@ impl Segmenter {
         self.settings.segment.min(so_far.max(self.settings.part))
     }
 
-    /// How long segments and parts should be, in ticks.
+    /// How long segments should be, in ticks.
     fn usual(&self, timescale: u32) -> Usual {
-        Usual { segment: ticks(self.settings.segment, timescale), part: ticks(self.settings.part, timescale) }
+        let videos = self.tracks.iter().filter(|track| track.kind == MediaKind::Video).count();
+        let part = ticks(self.settings.part, timescale);
+        // Three of them are there soon. Several encoders need some time to make the same frame a keyframe.
+        let shortest = if videos > 1 { part } else { part / SHORTEST };
+        Usual { segment: ticks(self.settings.segment, timescale), shortest }
     }
 
     fn push_lead(&mut self, place: usize, piece: Piece) -> Option<Wish> {
@@ -450,11 +489,11 @@ impl Segmenter {
         }
         let has_video = rendition.track.kind == MediaKind::Video;
         let now = piece.decode;
-        let late = ticks(length(elapsed, timescale).saturating_sub(wanted), timescale);
+        if length(elapsed, timescale).saturating_sub(wanted) > ASK_AGAIN {
+            self.sections.lacks_keyframe();
+        }
         let may_ask = self.asked.is_none_or(|asked| length(now.saturating_sub(asked), timescale) >= ASK_AGAIN);
         rendition.append(piece, false, &self.settings);
-        let usual = self.usual(timescale);
-        self.sections.is_late(late, usual);
         let asks = has_video && is_long_enough && may_ask;
         if asks {
             self.asked = Some(now);
@@ -471,7 +510,8 @@ impl Segmenter {
         let (header, timescale) = (rendition.newest_header(), rendition.track.timescale);
         let shown_ticks = piece.decode.saturating_add_signed(piece.offset);
         let sample = u64::from(piece.duration);
-        let begin = Begin { number, header, shown: shown_ticks, timescale, sample, is_discontinuity };
+        let is_shown = self.is_shown;
+        let begin = Begin { number, header, shown: shown_ticks, timescale, sample, is_discontinuity, is_shown };
         let usual = self.usual(timescale);
         self.sections.open(&begin, newest_lengths(rendition), usual);
         if let Some(oldest) = rendition.listed().next() {

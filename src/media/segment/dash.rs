@@ -40,7 +40,7 @@ struct Period {
     time: i64,
     /// The distance of its segments is constant.
     steady: Option<Section>,
-    /// It has been so since the begin of the stream.
+    /// It has been so since the first manifest.
     is_start: bool,
     /// Segments are about so long.
     length: Seconds,
@@ -115,7 +115,7 @@ fn is_ready(stream: &Segmenter) -> bool {
         return stream.is_ready();
     }
     let lead = stream.renditions().iter().find(|rendition| stream.is_live(rendition));
-    let first = stream.sections().next().filter(|first| first.begins < first.first);
+    let first = stream.sections().last().filter(|last| last.is_start && last.distance.is_some());
     let has_enough = first.zip(lead).is_none_or(|(first, lead)| {
         let made = lead.listed().chain(lead.open()).filter(|segment| segment.number >= first.begins);
         // Players begin so far from the end.
@@ -146,6 +146,10 @@ fn periods(stream: &Segmenter, lead: &Rendition) -> Vec<Period> {
     let usual = Seconds { ticks: stream.target().unwrap_or(1) * 1000, rate: 1000 };
     let mut periods: Vec<Period> = Vec::new();
     let mut begin = |period: Period| {
+        // Nobody knows what was before.
+        if period.is_start {
+            periods.clear();
+        }
         if let Some(before) = periods.last_mut() {
             before.end = before.end.min(period.begins);
         }
@@ -166,16 +170,15 @@ fn periods(stream: &Segmenter, lead: &Rendition) -> Vec<Period> {
         };
         begin(listed);
         let next = lead.headers().map(|header| header.number).find(|number| *number > header.number);
-        let inside = |section: &&Section| section.first > header.number && next.is_none_or(|next| section.first < next);
+        let inside =
+            |section: &&Section| section.first >= header.number && next.is_none_or(|next| section.first < next);
         for section in stream.sections().filter(|_| has_parts).filter(inside) {
             begin(Period::of_section(section, header.number, usual));
         }
     }
-    // Who comes to a stream now needs nothing of what was before. Who has come before is in the last period by then; players that estimate
-    // the clock from segments which are listed find an old time in those before: shaka does.
-    let needs_no_other =
-        |last: &Period| last.steady.is_some() && (last.is_start || last.listed(lead).nth(SETTLED - 1).is_some());
-    if let Some(last) = periods.pop_if(|last| needs_no_other(last)) {
+    // Players that estimate the clock from segments which are listed find an old time in those before: shaka does.
+    let is_settled = |last: &Period| last.steady.is_some() && last.listed(lead).nth(SETTLED - 1).is_some();
+    if let Some(last) = periods.pop_if(|last| is_settled(last)) {
         periods = vec![last];
     }
     let newest = periods.last().map(|last| last.first);
@@ -192,7 +195,7 @@ impl Period {
     /// The segments of a section that have this header, about so long where it does not say.
     fn of_section(section: &Section, header: u64, usual: Seconds) -> Self {
         let Section { begins, timescale, .. } = *section;
-        let is_start = begins < section.first;
+        let is_start = section.is_start && section.distance.is_some();
         let section = if is_start { section.extended_back() } else { *section };
         let steady = section.distance.map(|_| section);
         let length = section.distance.map_or(usual, |ticks| Seconds { ticks, rate: timescale });
@@ -403,7 +406,7 @@ mod tests {
         let mut early = 0;
         feed.run(1, |feed| early += u32::from(manifest(&feed.stream, "", "", "", 0).is_some()));
         // There is none before players can begin as far from the end as they are to be.
-        assert!((1..=12).contains(&early), "{early}");
+        assert!((1..=18).contains(&early), "{early}");
         let first = feed.stream.rendition("v0").unwrap().listed().next().unwrap().number;
         let text = manifest(&feed.stream, "", "", "", 0).unwrap();
         assert!(text.contains("low-latency-live") && text.contains("<Latency target=\"800\""), "{text}");
@@ -419,7 +422,7 @@ mod tests {
         assert!(shown < distance && period.contains(&format!("start=\"PT{}", shown / 90_000)), "{period}");
         feed.run(23, |_| {});
         // Each segment is where its number says, video to the tick and audio to a frame. Those at the begin are one together.
-        let last = first + 4;
+        let last = first + 6;
         assert_eq!((begin_of(&feed.stream, last), begin_of(&feed.stream, last + 1)), (first, last + 1));
         for name in ["v0", "a0"] {
             let rendition = feed.stream.rendition(name).unwrap();
@@ -446,6 +449,7 @@ mod tests {
     fn a_source_that_stalls_is_listed_until_it_is_constant_again() {
         let mut feed = Feed::new(Settings::DEFAULT);
         feed.run(20, |_| {});
+        feed.stream.set_shown();
         feed.pause(300_000);
         feed.run(3, |_| {});
         let text = manifest(&feed.stream, "", "", "", 0).unwrap();
@@ -484,6 +488,29 @@ mod tests {
             first.is_some_and(|first| (60..70).contains(&first)) && last_period(&feed).contains("<SegmentTimeline>"),
             "{first:?}"
         );
+    }
+
+    #[test]
+    fn what_was_before_the_first_manifest_is_in_none() {
+        let stalled = || {
+            let mut feed = Feed::new(Settings::DEFAULT);
+            feed.run(20, |_| {});
+            feed.pause(300_000);
+            feed.run(9, |_| {});
+            feed
+        };
+        let mut feed = stalled();
+        let text = manifest(&feed.stream, "", "", "", 0).unwrap();
+        let period = last_period(&feed);
+        assert!(text.matches("<Period").count() == 1 && !period.contains("<SegmentTimeline>"), "{text}");
+        assert!(attribute(&period, "presentationTimeOffset").parse::<u64>().unwrap() < 180_000, "{text}");
+        // What players know stays as it is.
+        feed.stream.set_shown();
+        feed.pause(300_000);
+        feed.run(9, |_| {});
+        let period = last_period(&feed);
+        assert!(!period.contains("<SegmentTimeline>"), "{period}");
+        assert!(attribute(&period, "presentationTimeOffset").parse::<u64>().unwrap() > 180_000, "{period}");
     }
 
     #[test]

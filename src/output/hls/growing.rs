@@ -1,6 +1,7 @@
 //! A segment that is sent while it is being made: each part when it is complete, as low-latency players of DASH expect.
 
 use super::{
+    changes::Topic,
     feed::{Feed, Sight},
     file::Rendition,
     stream::SegmentedStream,
@@ -84,7 +85,7 @@ impl Body {
     async fn next(&mut self) -> Option<Vec<Bytes>> {
         let (name, numbers, sent) = (self.rendition.name(), self.numbers.clone(), self.sent);
         let look = |segments: &Segmenter| look(segments, name, &numbers, sent);
-        let pieces = match self.feed.wait(self.within, look).await? {
+        let pieces = match self.feed.wait(Topic::Media(self.rendition.kind()), self.within, look).await? {
             Next::Parts(pieces, parts) => {
                 self.sent += parts;
                 pieces

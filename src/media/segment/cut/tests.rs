@@ -23,7 +23,7 @@ fn first_segments_are_short_and_grow() {
     feed.gop = 1000;
     feed.run(9, Feed::check);
     // A keyframe is asked for when a segment begins, for the time at which it is to end.
-    assert_eq!(lengths(&feed, "v0"), [0.2, 0.2, 0.2, 0.4, 1.0, 2.0, 2.0, 2.0]);
+    assert_eq!(lengths(&feed, "v0"), [0.08, 0.04, 0.08, 0.12, 0.28, 0.52, 0.88, 2.0, 2.0, 2.0]);
     assert_eq!((feed.stream.target(), feed.asked), (Some(2), 0));
 }
 
@@ -117,7 +117,7 @@ fn frames_that_are_reordered_change_no_length() {
     let mut feed = Feed::new(EASY);
     feed.offset = 7200;
     feed.run(10, Feed::check);
-    assert_eq!(lengths(&feed, "v0"), [0.2, 0.2, 0.2, 0.4, 1.0, 2.0, 2.0, 2.0]);
+    assert_eq!(lengths(&feed, "v0"), [0.08, 0.04, 0.08, 0.12, 0.28, 0.52, 0.88, 2.0, 2.0, 2.0]);
 }
 
 #[test]
@@ -126,13 +126,13 @@ fn audio_alone_and_video_alone() {
     feed.has_video = false;
     feed.begin();
     feed.run(9, Feed::check);
-    assert_eq!(lengths(&feed, "a0"), [0.192, 0.213, 0.213, 0.427, 0.96, 1.984, 2.005, 2.005]);
+    assert_eq!(lengths(&feed, "a0"), [0.064, 0.064, 0.064, 0.149, 0.256, 0.533, 0.875, 1.984, 2.005, 2.005]);
     let mut feed = Feed::new(EASY);
     feed.rate = 0;
     feed.begin();
     feed.run(5, Feed::check);
     assert_eq!(feed.stream.renditions().len(), 1);
-    assert_eq!(lengths(&feed, "v0").len(), 6);
+    assert_eq!(lengths(&feed, "v0").len(), 8);
 }
 
 #[test]
