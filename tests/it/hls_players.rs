@@ -7,7 +7,7 @@ use crate::{
         browser::{Browser, have_browser, have_firefox},
         have,
         script::{H264, PICTURE, TONE},
-        secs, wait_until,
+        secs, tool, wait_until,
     },
 };
 use std::{
@@ -79,14 +79,24 @@ fn each(play: impl Fn(&str, &str) -> Result<(), String>) {
 
 #[test]
 fn ffmpeg_plays_every_form() {
-    if !have("ffmpeg") {
-        return;
+    if have("ffmpeg") {
+        plays_by("ffmpeg");
     }
+}
+
+#[test]
+fn ffmpeg_9_plays_every_form() {
+    if let Some(ffmpeg) = tool("ffmpeg9") {
+        plays_by(ffmpeg.to_str().unwrap());
+    }
+}
+
+fn plays_by(ffmpeg: &str) {
     each(|url, track| {
         let map = format!("0:{}", &track[..1]);
         let frames = FRAMES.to_string();
         let kind = format!("-frames:{}", &track[..1]);
-        let said = run("ffmpeg", &["-v", "error", "-i", url, "-map", &map, &kind, &frames, "-f", "framehash", "-"]);
+        let said = run(ffmpeg, &["-v", "error", "-i", url, "-map", &map, &kind, &frames, "-f", "framehash", "-"]);
         let count = said.lines().filter(|line| line.starts_with("0,")).count();
         if count >= FRAMES as usize { Ok(()) } else { Err(said) }
     });

@@ -504,7 +504,7 @@ mod tests {
         let period = last_period(&feed);
         assert!(text.matches("<Period").count() == 1 && !period.contains("<SegmentTimeline>"), "{text}");
         assert!(attribute(&period, "presentationTimeOffset").parse::<u64>().unwrap() < 180_000, "{text}");
-        // What players know stays as it is.
+        // What players know does not change.
         feed.stream.set_shown();
         feed.pause(300_000);
         feed.run(9, |_| {});
