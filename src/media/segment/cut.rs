@@ -34,6 +34,8 @@ const ENOUGH: Duration = Duration::from_secs(1);
 const SHORTEST: u64 = 3;
 /// After the first segment, a keyframe is asked for no more often.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// A keyframe that is so late after it was requested does not come: an encoder on a busy machine takes less.
+const LATEST: Duration = Duration::from_secs(1);
 /// Segments of one track that another one may be behind.
 const MAX_CUTS: usize = 64;
 /// How long a keyframe of another video track is waited for, after that of the track that leads.
@@ -85,6 +87,8 @@ pub struct Segmenter {
     is_listed: bool,
     /// Players have a manifest.
     is_shown: bool,
+    /// What comes is new, and not of before anybody asked for segments.
+    is_live: bool,
 }
 
 /// When a keyframe should come.
@@ -138,6 +142,7 @@ impl Segmenter {
             versions: [0, 0],
             is_listed: false,
             is_shown: false,
+            is_live: true,
             settings,
         }
     }
@@ -239,6 +244,11 @@ impl Segmenter {
     /// Players have a manifest: what it says of the past must hold.
     pub fn set_shown(&mut self) {
         self.is_shown = true;
+    }
+
+    /// Whether the pieces that follow are new: others were encoded before keyframes were requested.
+    pub fn set_live(&mut self, is_live: bool) {
+        self.is_live = is_live;
     }
 
     /// Whether it is known if the first segments come at a constant distance.
@@ -489,7 +499,7 @@ impl Segmenter {
         }
         let has_video = rendition.track.kind == MediaKind::Video;
         let now = piece.decode;
-        if length(elapsed, timescale).saturating_sub(wanted) > ASK_AGAIN {
+        if self.is_live && length(elapsed, timescale).saturating_sub(wanted) > LATEST {
             self.sections.lacks_keyframe();
         }
         let may_ask = self.asked.is_none_or(|asked| length(now.saturating_sub(asked), timescale) >= ASK_AGAIN);
@@ -510,8 +520,9 @@ impl Segmenter {
         let (header, timescale) = (rendition.newest_header(), rendition.track.timescale);
         let shown_ticks = piece.decode.saturating_add_signed(piece.offset);
         let sample = u64::from(piece.duration);
-        let is_shown = self.is_shown;
-        let begin = Begin { number, header, shown: shown_ticks, timescale, sample, is_discontinuity, is_shown };
+        let Self { is_shown, is_live, .. } = *self;
+        let begin =
+            Begin { number, header, shown: shown_ticks, timescale, sample, is_discontinuity, is_shown, is_live };
         let usual = self.usual(timescale);
         self.sections.open(&begin, newest_lengths(rendition), usual);
         if let Some(oldest) = rendition.listed().next() {

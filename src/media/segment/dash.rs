@@ -337,7 +337,7 @@ mod tests {
     fn the_first_period_begins_before_its_media() {
         let mut feed = Feed::new(Settings::DEFAULT);
         feed.can_force = false;
-        feed.run(3, |_| {});
+        feed.run(4, |_| {});
         let text = manifest(&feed.stream, "cam/dash/", "", "https://x/cam/dash/time", 0).unwrap();
         let begin: f64 = Regex::new("start=\"PT([0-9.]+)S").unwrap().captures(&text).unwrap()[1].parse().unwrap();
         for set in text.split("<AdaptationSet").skip(1) {
@@ -479,13 +479,13 @@ mod tests {
         let mut feed = Feed::new(Settings::DEFAULT);
         feed.can_force = false;
         let mut first = None;
-        feed.run(3, |feed| {
+        feed.run(4, |feed| {
             if manifest(&feed.stream, "", "", "", 0).is_some() {
                 first.get_or_insert(feed.frames);
             }
         });
         assert!(
-            first.is_some_and(|first| (60..70).contains(&first)) && last_period(&feed).contains("<SegmentTimeline>"),
+            first.is_some_and(|first| (70..85).contains(&first)) && last_period(&feed).contains("<SegmentTimeline>"),
             "{first:?}"
         );
     }

@@ -44,6 +44,8 @@ pub(super) struct Begin {
     pub(super) is_discontinuity: bool,
     /// There was a manifest.
     pub(super) is_shown: bool,
+    /// What was before can have been requested.
+    pub(super) is_live: bool,
 }
 
 /// How long a segment should be, and the first one of all, in ticks.
@@ -95,7 +97,7 @@ impl Sections {
     /// A segment begins. `lengths` are those of the complete segments before it, newest first, in ticks, back to the begin of the
     /// header or a discontinuity.
     pub(super) fn open(&mut self, begin: &Begin, lengths: [Option<u64>; 2], usual: Usual) {
-        let Begin { number, header, shown, timescale, sample, is_discontinuity, is_shown } = *begin;
+        let Begin { number, header, shown, timescale, sample, is_discontinuity, is_shown, .. } = *begin;
         let is_other = self.header.replace(header).is_some_and(|known| known != header);
         if self.start(begin, is_other || is_discontinuity, usual) {
             return;
@@ -118,7 +120,7 @@ impl Sections {
 
     /// A segment begins; `true` where it is one of the short ones.
     fn start(&mut self, begin: &Begin, is_new: bool, usual: Usual) -> bool {
-        let Begin { number, shown, timescale, sample, is_shown, .. } = *begin;
+        let Begin { number, shown, timescale, sample, is_shown, is_live, .. } = *begin;
         let misses = match &mut self.start {
             Start::Decided => return false,
             Start::Empty => 0,
@@ -137,7 +139,7 @@ impl Sections {
                     }
                     return true;
                 }
-                let misses = short.misses + 1;
+                let misses = short.misses + usize::from(is_live);
                 if short.is_promised || misses == MISSES {
                     self.decline();
                     return false;
@@ -264,12 +266,22 @@ mod tests {
         number: u64,
         shown: u64,
         lengths: [Option<u64>; 2],
+        is_live: bool,
     }
 
     impl Rig {
         fn open(&mut self, header: u64, is_discontinuity: bool) {
             let Self { number, shown, .. } = *self;
-            let begin = Begin { number, header, shown, timescale: 1000, sample: 40, is_discontinuity, is_shown: false };
+            let begin = Begin {
+                number,
+                header,
+                shown,
+                timescale: 1000,
+                sample: 40,
+                is_discontinuity,
+                is_shown: false,
+                is_live: self.is_live,
+            };
             self.sections.open(&begin, self.lengths, USUAL);
         }
 
@@ -291,7 +303,7 @@ mod tests {
 
     fn rig() -> Rig {
         let sections = Sections { start: Start::Decided, ..Sections::default() };
-        Rig { sections, number: 0, shown: 500, lengths: [None, None] }
+        Rig { sections, number: 0, shown: 500, lengths: [None, None], is_live: true }
     }
 
     /// Asks for keyframes from the first segment on.
@@ -374,6 +386,19 @@ mod tests {
         assert!(!rig.sections.is_decided());
         rig.sections.lacks_keyframe();
         assert!(rig.sections.is_decided());
+        // However much it was.
+        let mut rig = asking();
+        rig.is_live = false;
+        for late in [1400, 700, 900, 1100, 700, 800] {
+            rig.follow(1, Some((0, late)));
+        }
+        rig.is_live = true;
+        rig.follow(3, Some((0, 700)));
+        rig.open(1, false);
+        assert!(!rig.sections.is_decided());
+        rig.close(66);
+        rig.open(1, false);
+        assert!(rig.steady().is_some());
         let mut rig = asking();
         for late in [1400, 700, 700, 700] {
             assert!(!rig.sections.is_decided());

@@ -16,7 +16,7 @@ use crate::{
     output::record::playback::Playback,
     source::demand::{Demand, Lease},
     stream::{Delivery, Entry, Join, Reader, StreamOutput},
-    sys::{Shutdown, since_1970},
+    sys::{Shutdown, monotonic, since_1970},
     telemetry::HlsStats,
 };
 use std::{
@@ -33,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 /// Recordings have what was before the first segment within this time: a part of them is a second by default.
 const PAST_WITHIN: Duration = Duration::from_secs(4);
+/// What came longer ago was there before anybody asked for segments.
+const LIVE: Duration = Duration::from_millis(500);
 /// Pause before an output is read again that has ended.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -333,11 +335,13 @@ impl Shared {
         let captured = date(packet.captured).map(Moment::Captured);
         let mut found = Vec::new();
         reader.packet(packet, captured.or(date(packet.entered).map(Moment::Arrived)), &mut found);
-        self.apply(part, found, packet.captured);
+        let came = packet.entered.or(packet.captured);
+        let is_live = came.is_none_or(|came| monotonic().saturating_sub(came) < LIVE);
+        self.apply(part, found, packet.captured, is_live);
     }
 
-    /// Takes what a packet of an encoding has, which was captured then on the monotonic clock.
-    fn apply(&self, part: usize, found: Vec<Found>, captured: Option<Duration>) {
+    /// Takes what a packet of an encoding has, which was captured then on the monotonic clock. `is_live`: it has just come.
+    fn apply(&self, part: usize, found: Vec<Found>, captured: Option<Duration>, is_live: bool) {
         let (mut wishes, mut outputs) = (Vec::new(), Vec::new());
         let versions = {
             let mut state = self.state();
@@ -359,6 +363,7 @@ impl Shared {
                             tracks.all(Instant::now()).into_iter().for_each(|tracks| segments.begin(tracks));
                         }
                         piece.track = Tracks::number(part, piece.track);
+                        segments.set_live(is_live);
                         wishes.extend(segments.push(piece));
                     }
                 }
@@ -450,7 +455,7 @@ async fn read(shared: &Shared, part: usize, stop: &CancellationToken) -> Result<
         match delivery {
             Delivery::Aside(header) => {
                 let found = packets.header(&header.payload());
-                shared.apply(part, found.into_iter().collect(), None);
+                shared.apply(part, found.into_iter().collect(), None, true);
             }
             Delivery::Packet(packet) => shared.take(part, &mut packets, &packet),
             Delivery::Gap(lost) => {
