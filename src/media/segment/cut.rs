@@ -35,7 +35,7 @@ const SHORTEST: u64 = 3;
 /// After the first segment, a keyframe is asked for no more often.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// A keyframe that is so late after it was requested does not come: an encoder on a busy machine takes less.
-const LATEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_millis(500);
 /// Segments of one track that another one may be behind.
 const MAX_CUTS: usize = 64;
 /// How long a keyframe of another video track is waited for, after that of the track that leads.

@@ -485,7 +485,7 @@ mod tests {
             }
         });
         assert!(
-            first.is_some_and(|first| (70..85).contains(&first)) && last_period(&feed).contains("<SegmentTimeline>"),
+            first.is_some_and(|first| (60..70).contains(&first)) && last_period(&feed).contains("<SegmentTimeline>"),
             "{first:?}"
         );
     }
