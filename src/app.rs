@@ -34,7 +34,8 @@ use crate::{
             access_log::Instruments,
             authorize::Need,
             control,
-            router::{self, Page, RouteTable},
+            players::PlayersFirst,
+            router::{self, Page, RouteTable, Router},
             session::{self, Security},
         },
         port::{Beyond, Bound, Port, ServeConnection},
@@ -357,9 +358,10 @@ impl App {
         shutdown.spawn("keys of JSON Web Tokens", gate.clone().follow_keys(shutdown.token().clone()));
         shutdown.spawn("changes of the configuration", serving.follow(changes, wishes, shutdown.token().clone()));
 
-        let routes = router::routes(tables, gate.clone(), info.load().clone(), info.http_stats().clone());
-        let routes = warp::service(api::routes(api).or(routes).unify());
-        let routes = hyper_util::service::TowerToHyperService::new(routes);
+        let router = Router::new(tables, gate.clone(), info.load().clone(), info.http_stats().clone());
+        let others = warp::service(api::routes(api).or(router::routes(router.clone())).unify());
+        let others = hyper_util::service::TowerToHyperService::new(others);
+        let routes = PlayersFirst { router, others };
         let (history, ended) = (info.history().clone(), shutdown.token().clone());
         shutdown.spawn("history of streams and feeds", async move {
             ended.run_until_cancelled(history.keep(move || states.borrow().reader.snapshot().readings())).await;

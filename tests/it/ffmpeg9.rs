@@ -1,13 +1,17 @@
 //! ffmpeg 9 as a client: it knows Enhanced RTMP, WHIP, and a later version of SRT than that of Debian.
 
-use crate::rig::{
-    SOON, Server, have, log, media, mkv,
-    player::address as rtsp,
-    publisher::{H264_AAC, H265_OPUS, LIVE, Publisher},
-    secs,
-    srt::port as srt,
-    state::wait_for,
-    tool,
+use crate::{
+    hls::metric,
+    rig::{
+        SOON, Server, have, log, media, mkv,
+        player::address as rtsp,
+        publisher::{H264_AAC, H265_OPUS, LIVE, Publisher},
+        script::{H264, PICTURE, TONE},
+        secs,
+        srt::port as srt,
+        state::wait_for,
+        tool,
+    },
 };
 use std::{
     collections::HashMap,
@@ -190,6 +194,34 @@ fn srt_and_rtsp_are_published_and_played_and_so_are_playlists_of_them() {
         }
     });
     drop((of_box, of_nvr));
+}
+
+/// Of a stream that begins with the request, and of one whose times began long before its manifest does.
+#[test]
+fn each_segment_of_a_manifest_is_requested_once() {
+    let Some(ffmpeg) = ffmpeg() else { return };
+    let server = Server::start(&format!(
+        "
+        feeds: {{cam: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}}}
+        streams:
+          new: {{feed: cam, video: {H264}, audio: aac}}
+          old: {{feed: cam, video: {H264}, audio: aac}}
+        "
+    ));
+    let requests = |kind: &str| metric(&server, &format!("voyandz_hls_requests_total{{kind=\"{kind}\"}}"));
+    for name in ["new", "old"] {
+        let before = requests("segment");
+        let url = server.url(&format!("/{name}.mpd"));
+        let text = String::from_utf8(output(&ffmpeg, &["-i", &url, "-t", "6", "-f", "framehash", "-"])).unwrap();
+        let frames = |track: &str| text.lines().filter(|line| line.starts_with(track)).count();
+        // It requests audio when it has seen the video, and counts whole seconds: audio may begin up to three segments later.
+        assert!(frames("0,") >= 145 && frames("1,") >= 80, "{name}: {} and {}", frames("0,"), frames("1,"));
+        // Of each track, those that it plays, the one that is being made, and two more.
+        let most = 2.0 * (3.0 + 3.0);
+        let count = requests("segment") - before;
+        assert!(count <= most, "{name}: {count} requests for {most} segments");
+    }
+    assert!(requests("manifest") <= 4.0, "{} manifests", requests("manifest"));
 }
 
 /// The times of decoded frames in seconds, by their checksum, of the tracks of what ffmpeg makes of this.

@@ -149,6 +149,33 @@ fn what_a_request_has_besides_goes_into_all_addresses() {
 }
 
 #[test]
+fn a_stream_that_starts_is_listed_soon_after_its_feed_runs() {
+    let names = ["a", "b", "c"];
+    let of = |line: &dyn Fn(&str) -> String| names.map(line).concat();
+    let server = Server::start(&format!(
+        "feeds:\n{}streams:\n{}",
+        of(&|name| format!("  {name}: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}\n")),
+        of(&|name| format!("  {name}: {{feed: {name}, video: {H264}, audio: aac}}\n")),
+    ));
+    let mut took = names.map(|name| {
+        thread::scope(|scope| {
+            let runs = scope.spawn(|| {
+                server.log.wait(&format!("running feed={name}$"), SOON);
+                Instant::now()
+            });
+            let lists = media_playlists(&server, &format!("/{name}.m3u8"));
+            let listed = Instant::now();
+            lists.iter().for_each(|list| Playlist::parse(&text(&server, list)).check());
+            listed.saturating_duration_since(runs.join().unwrap())
+        })
+    });
+    took.sort();
+    println!("the first playlist comes {took:?} after the feed runs");
+    // Three short segments are there after 0.24 s. An encoder has to start meanwhile.
+    assert!(took[1] < secs(1), "{took:?}");
+}
+
+#[test]
 fn nothing_runs_some_time_after_the_last_request() {
     let server = camera("");
     // Neither a segment nor a head starts anything.
@@ -410,7 +437,7 @@ fn requests_that_wait_are_limited_and_counted() {
 }
 
 /// The value of a metric, by what its line begins with.
-fn metric(server: &Server, begin: &str) -> f64 {
+pub fn metric(server: &Server, begin: &str) -> f64 {
     let page = text(server, "/metrics");
     let line = page.lines().find_map(|line| line.strip_prefix(begin));
     line.map_or(0.0, |value| value.trim().parse().unwrap())

@@ -14,7 +14,7 @@ use super::{
     past::{First, PastSegment},
     piece::{Piece, TrackHeader},
     rendition::{Opening, Rendition, length},
-    section::{Begin, Section, Sections},
+    section::{Begin, Section, Sections, Usual},
     settings::Settings,
     step::{self, Step},
 };
@@ -30,8 +30,12 @@ const BEYOND_TARGET: Duration = Duration::from_millis(450);
 const LONGEST_FIRST: Duration = Duration::from_secs(7);
 /// Segments of so much time in all are enough for a first playlist, however few they are.
 const ENOUGH: Duration = Duration::from_secs(1);
+/// The first segment is this part of a part.
+const SHORTEST: u64 = 3;
 /// After the first segment, a keyframe is asked for no more often.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
+/// A keyframe that is so late after it was requested does not come: an encoder on a busy machine takes less.
+const LATEST: Duration = Duration::from_millis(500);
 /// Segments of one track that another one may be behind.
 const MAX_CUTS: usize = 64;
 /// How long a keyframe of another video track is waited for, after that of the track that leads.
@@ -76,7 +80,15 @@ pub struct Segmenter {
     awaits_past: bool,
     /// The longest segment of the past, in whole seconds.
     least_target: u64,
+    /// Grows with each change.
     version: u64,
+    /// The same of what requests for video and for audio wait for.
+    versions: [u64; 2],
+    is_listed: bool,
+    /// Players have a manifest.
+    is_shown: bool,
+    /// What comes is new, and not of before anybody asked for segments.
+    is_live: bool,
 }
 
 /// When a keyframe should come.
@@ -101,10 +113,10 @@ struct Cut {
 impl Segmenter {
     /// Without segments. Numbers begin at `now`, the time since 1970, so that a restarted server does not use one again.
     pub fn new(settings: Settings, now: Duration) -> Self {
-        // Half of the time: the first segments are short, and each has a part that is short.
+        // A quarter of the time: the first segments are short, and each has a part that is short.
         let first = |unit: Duration| {
-            let halves = (unit.as_millis() / 2).max(1);
-            u64::try_from(now.as_millis().saturating_sub(NUMBERS_SINCE) / halves).unwrap_or(0)
+            let quarters = (unit.as_millis() / 4).max(1);
+            u64::try_from(now.as_millis().saturating_sub(NUMBERS_SINCE) / quarters).unwrap_or(0)
         };
         Self {
             renditions: Vec::new(),
@@ -127,6 +139,10 @@ impl Segmenter {
             awaits_past: settings.dvr.is_some(),
             least_target: 0,
             version: 0,
+            versions: [0, 0],
+            is_listed: false,
+            is_shown: false,
+            is_live: true,
             settings,
         }
     }
@@ -199,7 +215,7 @@ impl Segmenter {
     pub fn extend_back(&mut self, first: u64, past: &[PastSegment]) {
         let Some(found) = self.first() else { return };
         self.awaits_past = false;
-        self.version += 1;
+        self.changed(None);
         if found.number != first || past.is_empty() {
             return;
         }
@@ -225,9 +241,47 @@ impl Segmenter {
         self.sections.iter()
     }
 
+    /// Players have a manifest: what it says of the past must hold.
+    pub fn set_shown(&mut self) {
+        self.is_shown = true;
+    }
+
+    /// Whether the pieces that follow are new: others were encoded before keyframes were requested.
+    pub fn set_live(&mut self, is_live: bool) {
+        self.is_live = is_live;
+    }
+
+    /// Whether it is known if the first segments come at a constant distance.
+    pub fn is_decided(&self) -> bool {
+        self.sections.is_decided()
+    }
+
+    /// Number of the first one of the short segments at the begin that are the segment with this number where segments come at a
+    /// constant distance; the same number for all others.
+    pub fn begin_of(&self, number: u64) -> u64 {
+        let is_it = |section: &&Section| section.first == number && section.distance.is_some();
+        self.sections().find(is_it).map_or(number, |section| section.begins)
+    }
+
     /// Grows with each complete part, segment, and change of the renditions.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The same of what requests for video and for audio wait for. All are the same until there is something to list.
+    pub fn versions(&self) -> [u64; 2] {
+        self.versions
+    }
+
+    /// Something changed: of this kind of track, or of all.
+    fn changed(&mut self, kind: Option<MediaKind>) {
+        self.version += 1;
+        let is_ready = self.is_ready();
+        let was_listed = std::mem::replace(&mut self.is_listed, is_ready);
+        let kind = kind.filter(|_| was_listed && self.is_listed);
+        let [video, audio] = &mut self.versions;
+        *video += u64::from(kind != Some(MediaKind::Audio));
+        *audio += u64::from(kind != Some(MediaKind::Video));
     }
 
     /// The header of the pieces that follow. One that is known changes nothing, and video tracks that only come in addition change
@@ -264,7 +318,7 @@ impl Segmenter {
             }
         }
         self.tracks = tracks;
-        self.version += 1;
+        self.changed(None);
     }
 
     /// Pieces were lost: what follows does not continue what was before.
@@ -282,7 +336,7 @@ impl Segmenter {
             if lead.is_some_and(|lead| lead.kind == MediaKind::Video) && !(piece.is_sync && piece.is_timed) {
                 return Some(Wish::Soon);
             }
-            self.version += 1;
+            self.changed(None);
             let tracks = self.pending.take()?;
             return self.change_tracks(tracks, &piece);
         }
@@ -324,8 +378,11 @@ impl Segmenter {
 
     /// Counts what was completed of a rendition since then.
     fn count(&mut self, place: usize, before: Option<(u64, Option<u64>)>) {
-        let after = self.renditions.get(place).map(progress);
-        self.version += u64::from(after != before);
+        let rendition = self.renditions.get(place);
+        let (kind, after) = (rendition.map(|rendition| rendition.track.kind), rendition.map(progress));
+        if after != before {
+            self.changed(kind);
+        }
         if let (Some((parts_before, newest_before)), Some((parts, newest))) = (before, after) {
             let (segments, new_parts) = self.made;
             let new_segments =
@@ -391,11 +448,20 @@ impl Segmenter {
 
     /// How long a segment should last that began then, in ticks. The first ones are short, so that players begin early, and grow.
     fn wanted(&self, number: u64, shown: u64, timescale: u32) -> Duration {
-        if let Some(ticks) = self.sections.wanted(number, shown) {
+        if let Some(ticks) = self.sections.wanted(number, shown, self.usual(timescale)) {
             return length(ticks, timescale);
         }
         let so_far = self.so_far.saturating_sub(self.settings.part);
         self.settings.segment.min(so_far.max(self.settings.part))
+    }
+
+    /// How long segments should be, in ticks.
+    fn usual(&self, timescale: u32) -> Usual {
+        let videos = self.tracks.iter().filter(|track| track.kind == MediaKind::Video).count();
+        let part = ticks(self.settings.part, timescale);
+        // Three of them are there soon. Several encoders need some time to make the same frame a keyframe.
+        let shortest = if videos > 1 { part } else { part / SHORTEST };
+        Usual { segment: ticks(self.settings.segment, timescale), shortest }
     }
 
     fn push_lead(&mut self, place: usize, piece: Piece) -> Option<Wish> {
@@ -433,6 +499,9 @@ impl Segmenter {
         }
         let has_video = rendition.track.kind == MediaKind::Video;
         let now = piece.decode;
+        if self.is_live && length(elapsed, timescale).saturating_sub(wanted) > LATEST {
+            self.sections.lacks_keyframe();
+        }
         let may_ask = self.asked.is_none_or(|asked| length(now.saturating_sub(asked), timescale) >= ASK_AGAIN);
         rendition.append(piece, false, &self.settings);
         let asks = has_video && is_long_enough && may_ask;
@@ -451,9 +520,10 @@ impl Segmenter {
         let (header, timescale) = (rendition.newest_header(), rendition.track.timescale);
         let shown_ticks = piece.decode.saturating_add_signed(piece.offset);
         let sample = u64::from(piece.duration);
-        let begin = Begin { number, header, shown: shown_ticks, timescale, sample, is_discontinuity };
-        let usual = Time::from_nanos(i64::try_from(self.settings.segment.as_nanos()).unwrap_or(i64::MAX));
-        let usual = u64::try_from(usual.ticks(timescale)).unwrap_or(u64::MAX);
+        let Self { is_shown, is_live, .. } = *self;
+        let begin =
+            Begin { number, header, shown: shown_ticks, timescale, sample, is_discontinuity, is_shown, is_live };
+        let usual = self.usual(timescale);
         self.sections.open(&begin, newest_lengths(rendition), usual);
         if let Some(oldest) = rendition.listed().next() {
             self.sections.forget(oldest.number);
@@ -578,6 +648,12 @@ impl Segmenter {
             rendition.skip_segment(Opening { number, header, is_discontinuity, date }, time, lasts);
         }
     }
+}
+
+/// Time as ticks.
+fn ticks(time: Duration, timescale: u32) -> u64 {
+    let time = Time::from_nanos(i64::try_from(time.as_nanos()).unwrap_or(i64::MAX));
+    u64::try_from(time.ticks(timescale)).unwrap_or(u64::MAX)
 }
 
 /// The track that leads.

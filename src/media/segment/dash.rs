@@ -3,7 +3,7 @@
 //! Time 0 of the presentation is that of the media, at a date that stays ([`Segmenter::began`]). A period has one header for
 //! each rendition; another header begins another period. Where keyframes come at a constant distance, segments have numbers by
 //! the clock (`SegmentTemplate@duration`), and players may request one while it is being made; elsewhere they are listed one by one
-//! (`SegmentTimeline`), in a period of their own.
+//! (`SegmentTimeline`), in a period of their own. The short segments at the begin of a stream are one segment here.
 
 use super::{
     cut::Segmenter,
@@ -13,7 +13,7 @@ use super::{
     text::{Date, Millis, Seconds},
 };
 use crate::media::{MediaKind, Time};
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 /// What profiles of low-latency players are called (DASH-IF, Guidelines for Implementation, part 9).
 const LOW_LATENCY: &str = ",http://www.dashif.org/guidelines/low-latency-live-v5";
@@ -30,6 +30,8 @@ const SETTLED: usize = 2;
 struct Period {
     /// Number of its first segment.
     first: u64,
+    /// Number of the first one of the segments that it is made of.
+    begins: u64,
     /// Number of the first segment after it.
     end: u64,
     /// Number of the header.
@@ -38,19 +40,27 @@ struct Period {
     time: i64,
     /// The distance of its segments is constant.
     steady: Option<Section>,
+    /// It has been so since the first manifest.
+    is_start: bool,
     /// Segments are about so long.
     length: Seconds,
     has_parts: bool,
 }
 
-/// The manifest; `None` before there are segments and their dates. `folder` is where the segments are, relative to it, and
+/// The manifest; `None` before there are segments and their dates, and before it is known how segments are to be listed. `folder` is where the segments are, relative to it, and
 /// `query` is appended to their addresses; `clock` is the whole address where [`time`] can be had, and `now` is the time since 1970 in
 /// nanoseconds.
 pub fn manifest(stream: &Segmenter, folder: &str, query: &str, clock: &str, now: i64) -> Option<String> {
     let (target, began) = (stream.target()?, stream.began()?);
+    if !is_ready(stream) {
+        return None;
+    }
     let lead = stream.renditions().iter().find(|rendition| stream.is_live(rendition))?;
-    let shift = lead.listed().map(Segment::length).sum::<std::time::Duration>();
     let periods = periods(stream, lead);
+    let begins = periods.first()?.begins;
+    let listed = lead.listed().filter(|segment| segment.number >= begins).map(Segment::length).sum::<Duration>();
+    // ffmpeg counts by whole seconds, and requests the newest segment again and again where the window is not longer than that.
+    let shift = listed.max(Duration::from_secs(target + 2));
     // Players decide by their first manifest how close to live they play, also when segments are listed at first.
     let part = lead.part_target().filter(|_| is_low_latency(stream.settings()));
     let delay = part.map_or(DELAY * target * 1000, low_latency_delay);
@@ -96,7 +106,28 @@ pub fn manifest(stream: &Segmenter, folder: &str, query: &str, clock: &str, now:
         escaped(query),
         Date(now),
     );
-    (!periods.is_empty()).then_some(out)
+    Some(out)
+}
+
+/// Whether there is enough for a first manifest. Its kind should not change: ffmpeg then finds no segment any more.
+fn is_ready(stream: &Segmenter) -> bool {
+    if !is_low_latency(stream.settings()) {
+        return stream.is_ready();
+    }
+    let lead = stream.renditions().iter().find(|rendition| stream.is_live(rendition));
+    let first = stream.sections().last().filter(|last| last.is_start && last.distance.is_some());
+    let has_enough = first.zip(lead).is_none_or(|(first, lead)| {
+        let made = lead.listed().chain(lead.open()).filter(|segment| segment.number >= first.begins);
+        // Players begin so far from the end.
+        let delay = lead.part_target().map_or(0, low_latency_delay);
+        made.map(Segment::length).sum::<Duration>() >= Duration::from_millis(delay)
+    });
+    stream.is_ready() && stream.is_decided() && has_enough
+}
+
+/// Number of the first segment that is sent in response to a request for the one with this number, which is the last one.
+pub fn begin_of(stream: &Segmenter, number: u64) -> u64 {
+    if is_low_latency(stream.settings()) { stream.begin_of(number) } else { number }
 }
 
 /// What recordings have is listed one by one, and so is all that follows it: players that mix both find no live edge.
@@ -114,21 +145,35 @@ fn periods(stream: &Segmenter, lead: &Rendition) -> Vec<Period> {
     let has_parts = is_low_latency(stream.settings()) && lead.part_target().is_some();
     let usual = Seconds { ticks: stream.target().unwrap_or(1) * 1000, rate: 1000 };
     let mut periods: Vec<Period> = Vec::new();
-    let mut begin = |first: u64, header: u64, time: i64, steady: Option<Section>| {
-        if let Some(before) = periods.last_mut() {
-            before.end = before.end.min(first);
+    let mut begin = |period: Period| {
+        // Nobody knows what was before.
+        if period.is_start {
+            periods.clear();
         }
-        let of_section = |section: Section| Some(Seconds { ticks: section.distance?, rate: section.timescale });
-        let length = steady.and_then(of_section).unwrap_or(usual);
-        periods.push(Period { first, end: u64::MAX, header, time, steady, length, has_parts });
+        if let Some(before) = periods.last_mut() {
+            before.end = before.end.min(period.begins);
+        }
+        periods.push(period);
     };
     for header in lead.headers() {
-        begin(header.number, header.number, header.time, None);
+        let (number, time) = (header.number, header.time);
+        let listed = Period {
+            first: number,
+            begins: number,
+            end: u64::MAX,
+            header: number,
+            time,
+            steady: None,
+            is_start: false,
+            length: usual,
+            has_parts,
+        };
+        begin(listed);
         let next = lead.headers().map(|header| header.number).find(|number| *number > header.number);
-        let inside = |section: &&Section| section.first > header.number && next.is_none_or(|next| section.first < next);
+        let inside =
+            |section: &&Section| section.first >= header.number && next.is_none_or(|next| section.first < next);
         for section in stream.sections().filter(|_| has_parts).filter(inside) {
-            let time = Time::from_ticks(i64::try_from(section.shown).unwrap_or(i64::MAX), section.timescale).nanos();
-            begin(section.first, header.number, time, section.distance.map(|_| *section));
+            begin(Period::of_section(section, header.number, usual));
         }
     }
     // Players that estimate the clock from segments which are listed find an old time in those before: shaka does.
@@ -147,6 +192,17 @@ fn periods(stream: &Segmenter, lead: &Rendition) -> Vec<Period> {
 }
 
 impl Period {
+    /// The segments of a section that have this header, about so long where it does not say.
+    fn of_section(section: &Section, header: u64, usual: Seconds) -> Self {
+        let Section { begins, timescale, .. } = *section;
+        let is_start = section.is_start && section.distance.is_some();
+        let section = if is_start { section.extended_back() } else { *section };
+        let steady = section.distance.map(|_| section);
+        let length = section.distance.map_or(usual, |ticks| Seconds { ticks, rate: timescale });
+        let time = Time::from_ticks(i64::try_from(section.shown).unwrap_or(i64::MAX), timescale).nanos();
+        Self { first: section.first, begins, end: u64::MAX, header, time, steady, is_start, length, has_parts: true }
+    }
+
     /// How much earlier than all of a segment a part of it can be had. Players look for it in the first manifest.
     fn early(&self, rendition: &Rendition) -> String {
         let Some(part) = rendition.part_target().filter(|_| self.has_parts) else { return String::new() };
@@ -156,7 +212,7 @@ impl Period {
     }
 
     fn listed<'a>(&self, rendition: &'a Rendition) -> impl Iterator<Item = &'a Segment> + use<'a> {
-        let (header, numbers) = (self.header, self.first..self.end);
+        let (header, numbers) = (self.header, self.begins..self.end);
         rendition.listed().filter(move |segment| segment.header == header && numbers.contains(&segment.number))
     }
 }
@@ -216,7 +272,7 @@ fn representation(out: &mut String, rendition: &Rendition, period: &Period, head
 
 /// Segments at a constant distance.
 fn by_the_clock(out: &mut String, section: &Section, early: &str, addresses: &str) {
-    let Section { first, shown, timescale, distance } = *section;
+    let Section { first, shown, timescale, distance, .. } = *section;
     let distance = distance.unwrap_or(0);
     let _ = writeln!(
         out,
@@ -280,7 +336,8 @@ mod tests {
     #[test]
     fn the_first_period_begins_before_its_media() {
         let mut feed = Feed::new(Settings::DEFAULT);
-        feed.run(1, |_| {});
+        feed.can_force = false;
+        feed.run(4, |_| {});
         let text = manifest(&feed.stream, "cam/dash/", "", "https://x/cam/dash/time", 0).unwrap();
         let begin: f64 = Regex::new("start=\"PT([0-9.]+)S").unwrap().captures(&text).unwrap()[1].parse().unwrap();
         for set in text.split("<AdaptationSet").skip(1) {
@@ -346,35 +403,38 @@ mod tests {
     #[test]
     fn segments_at_a_constant_distance_are_numbered_by_the_clock() {
         let mut feed = Feed::new(Settings::DEFAULT);
-        feed.run(3, |_| {});
-        let period = last_period(&feed);
-        assert!(period.contains("<SegmentTimeline>") && period.contains("availabilityTimeOffset=\"1.80000\""));
-        feed.run(20, |_| {});
+        let mut early = 0;
+        feed.run(1, |feed| early += u32::from(manifest(&feed.stream, "", "", "", 0).is_some()));
+        // There is none before players can begin as far from the end as they are to be.
+        assert!((1..=18).contains(&early), "{early}");
+        let first = feed.stream.rendition("v0").unwrap().listed().next().unwrap().number;
         let text = manifest(&feed.stream, "", "", "", 0).unwrap();
         assert!(text.contains("low-latency-live") && text.contains("<Latency target=\"800\""), "{text}");
+        assert!(text.contains("timeShiftBufferDepth=\"PT4.000S\"") && text.matches("<Period").count() == 1, "{text}");
         let period = last_period(&feed);
         assert!(!period.contains("<SegmentTimeline>"), "{period}");
         let number = |name| attribute(&period, name).parse::<u64>().unwrap();
-        let (first, shown, distance) = (number("startNumber"), number("presentationTimeOffset"), number("duration"));
+        let (start, shown, distance) = (number("startNumber"), number("presentationTimeOffset"), number("duration"));
         assert_eq!((distance, number("timescale")), (180_000, 90_000));
         assert_eq!(attribute(&period, "availabilityTimeOffset"), "1.80000");
         assert_eq!(period.matches("availabilityTimeComplete=\"false\"").count(), 2);
-        // Each segment is where its number says, video to the tick and audio to a frame.
+        // It counts from the begin of the timeline.
+        assert!(shown < distance && period.contains(&format!("start=\"PT{}", shown / 90_000)), "{period}");
+        feed.run(23, |_| {});
+        // Each segment is where its number says, video to the tick and audio to a frame. Those at the begin are one together.
+        let last = first + 6;
+        assert_eq!((begin_of(&feed.stream, last), begin_of(&feed.stream, last + 1)), (first, last + 1));
         for name in ["v0", "a0"] {
             let rendition = feed.stream.rendition(name).unwrap();
             let rate = u64::from(rendition.track.timescale);
-            let segments: Vec<_> =
-                rendition.listed().chain(rendition.open()).filter(|one| one.number >= first).collect();
-            assert!(segments.len() > 4);
+            let segments = rendition.listed().chain(rendition.open());
+            let segments = segments.filter(|one| one.number == first || one.number > last);
+            assert!(segments.clone().count() > 10);
             for segment in segments {
-                let expect = (shown + (segment.number - first) * distance) * rate / 90_000;
+                let number = segment.number.max(last);
+                let expect = (shown + (number - start) * distance) * rate / 90_000;
                 let most = if name == "v0" { 0 } else { 1024 };
-                assert!(
-                    segment.shown.abs_diff(expect) <= most,
-                    "{name} {}: {} {expect}",
-                    segment.number,
-                    segment.shown
-                );
+                assert!(segment.shown.abs_diff(expect) <= most, "{name} {number}: {} {expect}", segment.shown);
             }
         }
         // The manifest is the same for as long as that holds.
@@ -389,6 +449,7 @@ mod tests {
     fn a_source_that_stalls_is_listed_until_it_is_constant_again() {
         let mut feed = Feed::new(Settings::DEFAULT);
         feed.run(20, |_| {});
+        feed.stream.set_shown();
         feed.pause(300_000);
         feed.run(3, |_| {});
         let text = manifest(&feed.stream, "", "", "", 0).unwrap();
@@ -397,6 +458,59 @@ mod tests {
         assert!(begins.is_sorted() && begins.len() >= 2, "{text}");
         feed.run(10, |_| {});
         assert!(!last_period(&feed).contains("<SegmentTimeline>"));
+    }
+
+    #[test]
+    fn there_is_no_manifest_before_it_is_known_how_segments_come() {
+        let mut feed = Feed::new(Settings::DEFAULT);
+        // What was encoded before has no keyframes that were asked for.
+        feed.can_force = false;
+        feed.gop = 31;
+        feed.run(1, |_| {});
+        feed.can_force = true;
+        let mut kinds = Vec::new();
+        feed.run(8, |feed| {
+            let text = manifest(&feed.stream, "", "", "", 0);
+            kinds.push(text.map(|text| (text.matches("<Period").count(), text.contains("<SegmentTimeline>"))));
+        });
+        kinds.dedup();
+        assert_eq!(kinds, [None, Some((1, false))]);
+        // None come.
+        let mut feed = Feed::new(Settings::DEFAULT);
+        feed.can_force = false;
+        let mut first = None;
+        feed.run(4, |feed| {
+            if manifest(&feed.stream, "", "", "", 0).is_some() {
+                first.get_or_insert(feed.frames);
+            }
+        });
+        assert!(
+            first.is_some_and(|first| (60..70).contains(&first)) && last_period(&feed).contains("<SegmentTimeline>"),
+            "{first:?}"
+        );
+    }
+
+    #[test]
+    fn what_was_before_the_first_manifest_is_in_none() {
+        let stalled = || {
+            let mut feed = Feed::new(Settings::DEFAULT);
+            feed.run(20, |_| {});
+            feed.pause(300_000);
+            feed.run(9, |_| {});
+            feed
+        };
+        let mut feed = stalled();
+        let text = manifest(&feed.stream, "", "", "", 0).unwrap();
+        let period = last_period(&feed);
+        assert!(text.matches("<Period").count() == 1 && !period.contains("<SegmentTimeline>"), "{text}");
+        assert!(attribute(&period, "presentationTimeOffset").parse::<u64>().unwrap() < 180_000, "{text}");
+        // What players know does not change.
+        feed.stream.set_shown();
+        feed.pause(300_000);
+        feed.run(9, |_| {});
+        let period = last_period(&feed);
+        assert!(!period.contains("<SegmentTimeline>"), "{period}");
+        assert!(attribute(&period, "presentationTimeOffset").parse::<u64>().unwrap() > 180_000, "{period}");
     }
 
     #[test]

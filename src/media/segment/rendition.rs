@@ -302,12 +302,12 @@ impl Rendition {
                 self.tempo.observe(piece.decode.saturating_sub(last.decode));
             }
             if let Some(last) = self.last.filter(|_| is_torn) {
-                self.end_part(last.decode + u64::from(last.duration));
+                self.end_part(last.decode + u64::from(last.duration), settings);
             }
             let end = elapsed + u64::from(piece.duration);
             let limit = self.part_limit(end, piece.duration, settings);
             if limit.is_some_and(|limit| end > limit) || self.part.as_ref().is_some_and(Part::is_full) {
-                self.end_part(piece.decode);
+                self.end_part(piece.decode, settings);
             }
         }
         self.last = Some(Last { decode: piece.decode, duration: piece.duration });
@@ -326,9 +326,13 @@ impl Rendition {
     }
 
     /// The part that is being made is complete, because the next one begins at `end`.
-    fn end_part(&mut self, end: u64) {
+    fn end_part(&mut self, end: u64, settings: &Settings) {
+        if let Some(last) = self.last.filter(|_| self.part.is_some() && self.tempo.limit.is_none()) {
+            self.tempo.decide(last.duration, self.track.timescale, self.track.kind, settings.part);
+        }
         let (Some(mut part), Some(open)) = (self.part.take(), &mut self.open) else { return };
-        part.duration = end.saturating_sub(part.start);
+        // No part may be longer than was announced (RFC 8216bis, section 4.4.4.9), also where the source stood still within it.
+        part.duration = end.saturating_sub(part.start).min(self.tempo.longest(self.track.timescale));
         open.duration = end.saturating_sub(open.start);
         open.bytes += part.bytes;
         self.bytes += part.bytes;
@@ -340,10 +344,7 @@ impl Rendition {
     pub(super) fn end_segment(&mut self, end: Option<u64>, settings: &Settings) {
         let Some(last) = self.last else { return };
         let end = end.unwrap_or(last.decode + u64::from(last.duration));
-        if self.part.is_some() && self.tempo.limit.is_none() {
-            self.tempo.decide(last.duration, self.track.timescale, self.track.kind, settings.part);
-        }
-        self.end_part(end);
+        self.end_part(end, settings);
         let Some(segment) = self.open.take() else { return };
         let time = segment.length();
         self.total_bytes += segment.bytes as u64;
@@ -511,6 +512,11 @@ impl Tempo {
             let (least, most) = self.steps.unwrap_or((step, step));
             self.steps = Some((least.min(step), most.max(step)));
         }
+    }
+
+    /// Most ticks that a playlist may say a part has.
+    fn longest(&self, timescale: u32) -> u64 {
+        self.limit.map_or(u64::MAX, |(_, millis)| millis.saturating_mul(u64::from(timescale)) / 1000)
     }
 
     /// As many frames as come closest to `part`; of audio, whose frames may be longer than those of the video, not more than

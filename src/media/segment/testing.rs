@@ -53,7 +53,7 @@ pub(super) struct Feed {
     pub(super) has_video: bool,
     pub(super) frames: u64,
     pub(super) sounds: u64,
-    since_key: u64,
+    pub(super) since_key: u64,
     pub(super) asked: u64,
     /// From this time on, in ticks, a keyframe is to come.
     forced: Option<u64>,

@@ -1,6 +1,7 @@
 //! The response to a request for a playlist, a segment, or a part.
 
 use super::{
+    changes::Topic,
     feed::{Feed, RenderKey, Sight},
     file::{File, Rendition},
     growing, gzip,
@@ -137,7 +138,7 @@ async fn wait_for<T>(
     stream: &SegmentedStream,
     feed: &Feed,
     client: Client,
-    within: Duration,
+    (topic, within): (Topic, Duration),
     mut look: impl FnMut(&Segmenter) -> Sight<T>,
 ) -> Result<T, NoWait> {
     // Most requests for segments need not wait.
@@ -149,7 +150,7 @@ async fn wait_for<T>(
         NoWait::Refused(error)
     })?;
     let counted = stream.stats().waits();
-    let found = feed.wait(within, look).await.ok_or(NoWait::NotInTime);
+    let found = feed.wait(topic, within, look).await.ok_or(NoWait::NotInTime);
     drop((place, counted));
     found
 }
@@ -194,7 +195,7 @@ async fn multivariant(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked
         true => Sight::Ready(hls::multivariant(segments, &folder, &carried)),
         false => Sight::NotYet,
     };
-    match wait_for(stream, feed, client, FIRST, render).await {
+    match wait_for(stream, feed, client, (Topic::All, FIRST), render).await {
         Ok(text) => file(PLAYLIST, CHANGES, vec![Bytes::from(text)]),
         Err(NoWait::NotInTime) => missing(feed),
         Err(NoWait::Refused(error)) => too_many(error),
@@ -219,8 +220,9 @@ async fn manifest(stream: &Arc<SegmentedStream>, folder: &str, asked: &Asked, cl
         true => dash::manifest(segments, &folder, &asked.carried, clock, now()).map_or(Sight::NotYet, Sight::Ready),
         false => Sight::NotYet,
     };
-    match wait_for(stream, feed, client, FIRST, render).await {
+    match wait_for(stream, feed, client, (Topic::All, FIRST), render).await {
         Ok(text) => {
+            feed.set_shown();
             let visit = Visit::playlist(stream.viewers(), None, text.len() as u64);
             let mut response = file(MANIFEST, CHANGES, vec![Bytes::from(text)]);
             response.extensions_mut().insert(visit);
@@ -252,7 +254,7 @@ async fn playlist(stream: &Arc<SegmentedStream>, rendition: Rendition, asked: &A
         None if segments.is_ready() => Sight::Ready(Decision::Gone),
         None => Sight::NotYet,
     };
-    match wait_for(stream, feed, client, within, decide).await {
+    match wait_for(stream, feed, client, (Topic::Playlist(rendition.kind()), within), decide).await {
         Err(NoWait::NotInTime) => return missing(feed),
         Err(NoWait::Refused(error)) => return too_many(error),
         Ok(Decision::Gone) => return text(StatusCode::NOT_FOUND, "this stream has no such track"),
@@ -319,7 +321,10 @@ async fn segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u6
 
 /// A segment, which is sent as it grows if it is not complete.
 async fn growing_segment(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, client: Client) -> Response {
+    // The short ones at the begin of a stream are there when a manifest has named them.
+    let begins = stream.feed(rendition).look(|segments| dash::begin_of(segments, number)).unwrap_or(number);
     let has_begun = |found: &crate::media::segment::Rendition| match wait::segment(found, number) {
+        _ if begins < number => found.segment(begins).map(|_| Sight::Ready(false)),
         Decision::Ready => Some(Sight::Ready(true)),
         Decision::Wait => match found.open().is_some_and(|open| open.number == number && !open.parts.is_empty()) {
             true => Some(Sight::Ready(false)),
@@ -340,7 +345,7 @@ async fn growing_segment(stream: &Arc<SegmentedStream>, rendition: Rendition, nu
             return too_many(error);
         }
     };
-    let mut response = streamed(growing::body(stream, rendition, number, client.address, place, LEAST));
+    let mut response = streamed(growing::body(stream, rendition, begins..=number, client.address, place, LEAST));
     response.headers_mut().insert(header::CONTENT_TYPE, media_type(rendition));
     response.headers_mut().insert(header::CACHE_CONTROL, STAYS);
     response
@@ -412,7 +417,8 @@ async fn media<T>(
         Some(Sight::NotYet) => Sight::NotYet,
         None => Sight::Ready(None),
     };
-    wait_for(stream, feed, client, Duration::from_secs(3 * target).max(LEAST), look).await
+    let within = Duration::from_secs(3 * target).max(LEAST);
+    wait_for(stream, feed, client, (Topic::Media(rendition.kind()), within), look).await
 }
 
 fn media_file(stream: &SegmentedStream, rendition: Rendition, found: Result<Option<Vec<Bytes>>, NoWait>) -> Response {

@@ -2,6 +2,7 @@
 //! see of them.
 
 use super::{
+    changes::{Changes, Topic},
     gzip,
     pieces::{Found, PacketReader},
     tracks::Tracks,
@@ -15,7 +16,7 @@ use crate::{
     output::record::playback::Playback,
     source::demand::{Demand, Lease},
     stream::{Delivery, Entry, Join, Reader, StreamOutput},
-    sys::{Shutdown, since_1970},
+    sys::{Shutdown, monotonic, since_1970},
     telemetry::HlsStats,
 };
 use std::{
@@ -23,10 +24,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// Nothing runs for so long after the last request, and three target durations more.
@@ -35,6 +33,8 @@ const LINGER: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_secs(1);
 /// Recordings have what was before the first segment within this time: a part of them is a second by default.
 const PAST_WITHIN: Duration = Duration::from_secs(4);
+/// What came longer ago was there before anybody asked for segments.
+const LIVE: Duration = Duration::from_millis(500);
 /// Pause before an output is read again that has ended.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -74,8 +74,7 @@ struct Shared {
     stop: CancellationToken,
     /// What was before the first segment, where playlists list that.
     recordings: OnceLock<(Playback, String)>,
-    /// The version of the segments.
-    changes: watch::Sender<u64>,
+    changes: Changes,
     state: Mutex<State>,
 }
 
@@ -160,7 +159,6 @@ impl Feed {
             rendered: Vec::new(),
             encrypted: VecDeque::new(),
         };
-        let changes = watch::Sender::new(0);
         Self(Arc::new(Shared {
             container,
             settings,
@@ -169,7 +167,7 @@ impl Feed {
             stats,
             stop,
             recordings: OnceLock::new(),
-            changes,
+            changes: Changes::default(),
             state: Mutex::new(state),
         }))
     }
@@ -222,18 +220,31 @@ impl Feed {
         self.0.state().segments.as_ref().map(look)
     }
 
-    /// Looks at the segments with each change until there is what is looked for, at most `within`; `None` when it did not
-    /// come. Cancel-safe.
-    pub async fn wait<T>(&self, within: Duration, mut look: impl FnMut(&Segmenter) -> Sight<T>) -> Option<T> {
-        let deadline = tokio::time::Instant::now() + within;
-        let mut changes = self.0.changes.subscribe();
-        loop {
-            changes.borrow_and_update();
-            if let Sight::Ready(found) = self.look(&mut look)? {
-                return Some(found);
-            }
-            tokio::time::timeout_at(deadline, changes.changed()).await.ok()?.ok()?;
+    /// A manifest of DASH is sent.
+    pub fn set_shown(&self) {
+        if let Some(segments) = &mut self.0.state().segments {
+            segments.set_shown();
         }
+    }
+
+    /// Looks at the segments with each change of this kind until there is what is looked for, at most `within`; `None` when it did not
+    /// come. Cancel-safe.
+    pub async fn wait<T>(
+        &self,
+        topic: Topic,
+        within: Duration,
+        mut look: impl FnMut(&Segmenter) -> Sight<T>,
+    ) -> Option<T> {
+        let search = async {
+            loop {
+                let changed = self.0.changes.next(topic);
+                if let Sight::Ready(found) = self.look(&mut look)? {
+                    return Some(found);
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(within, search).await.ok()?
     }
 
     /// A playlist, rendered once for each version.
@@ -324,13 +335,15 @@ impl Shared {
         let captured = date(packet.captured).map(Moment::Captured);
         let mut found = Vec::new();
         reader.packet(packet, captured.or(date(packet.entered).map(Moment::Arrived)), &mut found);
-        self.apply(part, found, packet.captured);
+        let came = packet.entered.or(packet.captured);
+        let is_live = came.is_none_or(|came| monotonic().saturating_sub(came) < LIVE);
+        self.apply(part, found, packet.captured, is_live);
     }
 
-    /// Takes what a packet of an encoding has, which was captured then on the monotonic clock.
-    fn apply(&self, part: usize, found: Vec<Found>, captured: Option<Duration>) {
+    /// Takes what a packet of an encoding has, which was captured then on the monotonic clock. `is_live`: it has just come.
+    fn apply(&self, part: usize, found: Vec<Found>, captured: Option<Duration>, is_live: bool) {
         let (mut wishes, mut outputs) = (Vec::new(), Vec::new());
-        let version = {
+        let versions = {
             let mut state = self.state();
             let State { segments: Some(segments), tracks, source, .. } = &mut *state else { return };
             for found in found {
@@ -350,18 +363,20 @@ impl Shared {
                             tracks.all(Instant::now()).into_iter().for_each(|tracks| segments.begin(tracks));
                         }
                         piece.track = Tracks::number(part, piece.track);
+                        segments.set_live(is_live);
                         wishes.extend(segments.push(piece));
                     }
                 }
             }
             let (new_segments, new_parts) = segments.take_made();
             self.stats.made(new_segments, new_parts);
-            let version = segments.version();
+            // The tracks of a transport stream are one rendition.
+            let versions = if self.container == Container::Ts { [segments.version(); 2] } else { segments.versions() };
             if !wishes.is_empty() {
                 let of_part = |part: &Part| part.output.beside(self.container).fanout().clone();
                 outputs.extend(source.parts.iter().map(of_part));
             }
-            version
+            versions
         };
         for (wish, output) in wishes.iter().flat_map(|wish| outputs.iter().map(move |output| (wish, output))) {
             match (wish, captured) {
@@ -370,7 +385,7 @@ impl Shared {
                 (Wish::In(_), None) => {}
             }
         }
-        self.changes.send_if_modified(|known| std::mem::replace(known, version) != version);
+        self.changes.set(versions);
     }
 }
 
@@ -415,7 +430,7 @@ async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         state.refused = refused;
     }
     // Who waits has nothing to wait for any more.
-    shared.changes.send_modify(|version| *version += 1);
+    shared.changes.wake_all();
     tracing::debug!(stream = shared.stream, container = %shared.container, "segments ended");
 }
 
@@ -440,7 +455,7 @@ async fn read(shared: &Shared, part: usize, stop: &CancellationToken) -> Result<
         match delivery {
             Delivery::Aside(header) => {
                 let found = packets.header(&header.payload());
-                shared.apply(part, found.into_iter().collect(), None);
+                shared.apply(part, found.into_iter().collect(), None, true);
             }
             Delivery::Packet(packet) => shared.take(part, &mut packets, &packet),
             Delivery::Gap(lost) => {
@@ -468,14 +483,12 @@ async fn read(shared: &Shared, part: usize, stop: &CancellationToken) -> Result<
 /// Waits for the first segment and lists what recordings have from before it.
 async fn find_past(shared: &Shared) {
     let (Some((recordings, stream)), Some(reach)) = (shared.recordings.get(), shared.settings.dvr) else { return };
-    let mut changes = shared.changes.subscribe();
     let first = loop {
-        changes.borrow_and_update();
+        let changed = shared.changes.next(Topic::All);
         let first = shared.state().segments.as_ref().and_then(Segmenter::first);
         match first {
             Some(first) => break first,
-            None if changes.changed().await.is_err() => return,
-            None => {}
+            None => changed.await,
         }
     };
     let until = Instant::now() + PAST_WITHIN;
@@ -493,7 +506,7 @@ async fn find_past(shared: &Shared) {
     if let Some(segments) = &mut shared.state().segments {
         segments.extend_back(first.number, &past);
     }
-    shared.changes.send_modify(|version| *version += 1);
+    shared.changes.wake_all();
 }
 
 /// The packets, and what keeps them coming.

@@ -1,6 +1,6 @@
 //! The files of a stream, by their names in URLs. Pure.
 
-use crate::media::segment::KeyId;
+use crate::media::{MediaKind, segment::KeyId};
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +64,14 @@ impl Rendition {
             Self::Video(_) => Some(Self::Video(place)),
             Self::Ts(_) => Some(Self::Ts(place)),
             Self::Audio => (part == 0).then_some(Self::Audio),
+        }
+    }
+
+    /// What decides when its segments end; a transport stream is counted as video.
+    pub const fn kind(self) -> MediaKind {
+        match self {
+            Self::Video(_) | Self::Ts(_) => MediaKind::Video,
+            Self::Audio => MediaKind::Audio,
         }
     }
 

@@ -1,18 +1,20 @@
 //! A segment that is sent while it is being made: each part when it is complete, as low-latency players of DASH expect.
 
 use super::{
+    changes::Topic,
     feed::{Feed, Sight},
     file::Rendition,
     stream::SegmentedStream,
     viewers::Visit,
     waiting::Place,
 };
-use crate::media::segment::Segmenter;
+use crate::media::segment::{Part, Segmenter};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
@@ -31,7 +33,8 @@ enum Next {
 struct Body {
     feed: Feed,
     rendition: Rendition,
-    number: u64,
+    /// Numbers of the segments of HLS that it is made of.
+    numbers: RangeInclusive<u64>,
     /// Parts that were sent.
     sent: usize,
     /// How long a part may take.
@@ -54,19 +57,19 @@ impl Drop for Count {
     }
 }
 
-/// The parts of a segment as they are completed. The body ends with an error, and so the connection, when the segment cannot be
+/// The parts of segments as they are completed, which are one together. The body ends with an error, and so the connection, when the segment cannot be
 /// completed within `within` after its last part.
 pub fn body(
     stream: &Arc<SegmentedStream>,
     rendition: Rendition,
-    number: u64,
+    numbers: RangeInclusive<u64>,
     peer: IpAddr,
     place: Place,
     within: Duration,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     let feed = stream.feed(rendition).clone();
     let count = Count { stream: stream.clone(), peer, bytes: 0 };
-    let body = Body { feed, rendition, number, sent: 0, within, is_complete: false, count, _place: place };
+    let body = Body { feed, rendition, numbers, sent: 0, within, is_complete: false, count, _place: place };
     stream::unfold(Some(body), |body| async move {
         let mut body = body.filter(|body| !body.is_complete)?;
         match body.next().await {
@@ -80,9 +83,9 @@ pub fn body(
 impl Body {
     /// Packets of the next parts; `None` if they do not come.
     async fn next(&mut self) -> Option<Vec<Bytes>> {
-        let (name, number, sent) = (self.rendition.name(), self.number, self.sent);
-        let look = |segments: &Segmenter| look(segments, name, number, sent);
-        let pieces = match self.feed.wait(self.within, look).await? {
+        let (name, numbers, sent) = (self.rendition.name(), self.numbers.clone(), self.sent);
+        let look = |segments: &Segmenter| look(segments, name, &numbers, sent);
+        let pieces = match self.feed.wait(Topic::Media(self.rendition.kind()), self.within, look).await? {
             Next::Parts(pieces, parts) => {
                 self.sent += parts;
                 pieces
@@ -98,19 +101,23 @@ impl Body {
     }
 }
 
-/// What there is of a segment after so many parts.
-fn look(segments: &Segmenter, name: &str, number: u64, sent: usize) -> Sight<Next> {
+/// What there is of these segments after so many parts.
+fn look(segments: &Segmenter, name: &str, numbers: &RangeInclusive<u64>, sent: usize) -> Sight<Next> {
     let Some(rendition) = segments.rendition(name) else { return Sight::Ready(Next::Lost) };
-    let rest = |segment: &crate::media::segment::Segment| -> Vec<Bytes> {
-        segment.parts.iter().skip(sent).flat_map(|part| part.pieces.iter().cloned()).collect()
-    };
-    match (rendition.open(), rendition.segment(number)) {
-        (_, Some(complete)) if complete.parts.len() >= sent.max(1) => Sight::Ready(Next::Last(rest(complete))),
-        (_, Some(_)) => Sight::Ready(Next::Lost),
-        (Some(open), None) if open.number == number && open.parts.len() > sent => {
-            Sight::Ready(Next::Parts(rest(open), open.parts.len() - sent))
-        }
-        (Some(open), None) if open.number <= number => Sight::NotYet,
+    let complete = numbers.clone().filter_map(|number| rendition.segment(number));
+    let open = rendition.open().filter(|open| numbers.contains(&open.number));
+    let parts: Vec<&Part> = complete.chain(open).flat_map(|segment| &segment.parts).collect();
+    let rest = || parts.iter().skip(sent).flat_map(|part| part.pieces.iter().cloned()).collect();
+    let last = *numbers.end();
+    match rendition.open() {
+        _ if rendition.segment(last).is_some() => match parts.len() >= sent.max(1) {
+            true => Sight::Ready(Next::Last(rest())),
+            false => Sight::Ready(Next::Lost),
+        },
+        Some(open) if open.number <= last => match parts.len() > sent {
+            true => Sight::Ready(Next::Parts(rest(), parts.len() - sent)),
+            false => Sight::NotYet,
+        },
         _ => Sight::Ready(Next::Lost),
     }
 }

@@ -29,6 +29,18 @@ pub struct SegmentRoute<'a> {
     pub folder: &'a str,
 }
 
+/// The folder and the name of a file, and whether it is in that of a manifest of DASH.
+fn split(path: &str) -> Option<(&str, &str, bool)> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let (stem, form) = folder.rsplit_once('/').filter(|(_, form)| ["hls", "dash"].contains(form))?;
+    Some((stem, name, form == "dash"))
+}
+
+/// Whether a path is that of a file which playlists or manifests name, of whatever stream.
+pub fn is_file(path: &str) -> bool {
+    split(path).is_some_and(|(stem, name, _)| !stem.is_empty() && File::parse(name).is_some())
+}
+
 /// The streams whose playlists are at their path without the extension of a container, by their names.
 pub fn listed(streams: &[Arc<StreamHandle>]) -> HashSet<String> {
     let mut best: HashMap<String, (u8, &str)> = HashMap::new();
@@ -67,9 +79,8 @@ impl SegmentTable {
         let of_stream = [(".m3u8", File::Multivariant), (".mpd", File::Manifest)];
         let found = of_stream.into_iter().find_map(|(end, file)| route(path.strip_suffix(end)?, file, false));
         found.or_else(|| {
-            let (folder, name) = path.rsplit_once('/')?;
-            let (stem, form) = folder.rsplit_once('/').filter(|(_, form)| ["hls", "dash"].contains(form))?;
-            route(stem, File::parse(name)?, form == "dash")
+            let (stem, name, is_dash) = split(path)?;
+            route(stem, File::parse(name)?, is_dash)
         })
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP: live streams and stills under the paths of the configuration.
 //!
-//! [`session`] reads the requests of one client through hyper, [`control`] those over the control socket. [`router`] finds the handler for a path: [`live`],
+//! [`session`] reads the requests of one client through hyper, [`control`] those over the control socket. [`router`] finds the handler for a path, past its filters for [`players`]: [`live`],
 //! [`exclusive`], [`shot`], [`still`], [`websocket`] or [`frames`]; [`query`] parses the parameters (pure),
 //! [`authorize`] decides who may have what, [`cors`] what pages of other origins may (pure), and [`admission`] refuses while the
 //! machine is overloaded. A live response over HTTP/1 leaves hyper when its head is sent ([`takeover`]): a thread of
@@ -24,6 +24,7 @@ mod intake;
 pub mod limits;
 pub mod live;
 mod live_session;
+pub mod players;
 pub mod publish;
 pub mod query;
 mod request_id;

@@ -43,7 +43,7 @@ use crate::{
 };
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::{
     borrow::Cow,
@@ -347,15 +347,42 @@ impl fmt::Debug for RouteTable {
     }
 }
 
-/// Responds to every request by the newest of these tables, if `gate` permits. While `load` is high, less is admitted, which
-/// `stats` counts.
-pub fn routes(
+/// Responds by the newest of these tables, if `gate` permits. While `load` is high, less is admitted, which `stats` counts. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Router {
     tables: watch::Receiver<Arc<RouteTable>>,
     gate: Gate,
-    load: CurrentLoad,
-    stats: Arc<HttpStats>,
-) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
-    let admission = Admission::new(load, stats);
+    admission: Admission,
+}
+
+impl Router {
+    /// See [`Router`].
+    pub fn new(tables: watch::Receiver<Arc<RouteTable>>, gate: Gate, load: CurrentLoad, stats: Arc<HttpStats>) -> Self {
+        Self { tables, gate, admission: Admission::new(load, stats) }
+    }
+
+    /// Responds to a request of a player for a file of a playlist, which has no body.
+    pub async fn respond_to_player(self, head: request::Parts) -> Response {
+        let table = self.tables.borrow().clone();
+        let request::Parts { method, uri, headers, mut extensions, .. } = head;
+        let (client, site) = (extensions.remove().unwrap_or_default(), extensions.remove().unwrap_or_default());
+        let request = Request {
+            method: &method,
+            path: uri.path(),
+            query: uri.query().unwrap_or_default(),
+            headers: &headers,
+            client: &client,
+            site: &site,
+            peer: extensions.get(),
+            trace: extensions.get(),
+        };
+        respond(&table, &self.admission, &self.gate, request, stream::empty()).await
+    }
+}
+
+/// Responds to every request.
+pub fn routes(router: Router) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone {
+    let Router { tables, gate, admission } = router;
     let raw_query = warp::query::raw().or(warp::any().map(String::new)).unify();
     let client = warp::ext::optional().map(Option::unwrap_or_default).and(warp::ext::optional());
     let site = warp::ext::optional().map(Option::unwrap_or_default);

@@ -23,7 +23,7 @@ fn first_segments_are_short_and_grow() {
     feed.gop = 1000;
     feed.run(9, Feed::check);
     // A keyframe is asked for when a segment begins, for the time at which it is to end.
-    assert_eq!(lengths(&feed, "v0"), [0.2, 0.2, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]);
+    assert_eq!(lengths(&feed, "v0"), [0.08, 0.04, 0.08, 0.12, 0.28, 0.52, 0.88, 2.0, 2.0, 2.0]);
     assert_eq!((feed.stream.target(), feed.asked), (Some(2), 0));
 }
 
@@ -117,7 +117,7 @@ fn frames_that_are_reordered_change_no_length() {
     let mut feed = Feed::new(EASY);
     feed.offset = 7200;
     feed.run(10, Feed::check);
-    assert_eq!(lengths(&feed, "v0"), [0.2, 0.2, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]);
+    assert_eq!(lengths(&feed, "v0"), [0.08, 0.04, 0.08, 0.12, 0.28, 0.52, 0.88, 2.0, 2.0, 2.0]);
 }
 
 #[test]
@@ -126,13 +126,13 @@ fn audio_alone_and_video_alone() {
     feed.has_video = false;
     feed.begin();
     feed.run(9, Feed::check);
-    assert_eq!(lengths(&feed, "a0"), [0.192, 0.192, 0.192, 0.384, 0.768, 1.536, 2.005, 2.005]);
+    assert_eq!(lengths(&feed, "a0"), [0.064, 0.064, 0.064, 0.149, 0.256, 0.533, 0.875, 1.984, 2.005, 2.005]);
     let mut feed = Feed::new(EASY);
     feed.rate = 0;
     feed.begin();
     feed.run(5, Feed::check);
     assert_eq!(feed.stream.renditions().len(), 1);
-    assert_eq!(lengths(&feed, "v0").len(), 6);
+    assert_eq!(lengths(&feed, "v0").len(), 8);
 }
 
 #[test]
@@ -168,6 +168,32 @@ fn a_pause_of_the_source_is_a_discontinuity() {
     feed.run(5, Feed::check);
     assert_eq!(feed.list("v0").unwrap().segments.iter().filter(|one| one.is_discontinuity).count(), 1);
     assert_eq!(feed.list("a0").unwrap().segments.iter().filter(|one| one.is_discontinuity).count(), 1);
+}
+
+#[test]
+fn no_part_is_longer_than_its_target_when_the_source_stands_still() {
+    // Less than is a gap; before the length of parts is known, and after.
+    for (frames, millis) in [(2, 100), (2, 450), (3, 250), (128, 210), (128, 300), (131, 530)] {
+        let mut feed = Feed::new(EASY);
+        (feed.gop, feed.can_force) = (250, false);
+        for _ in 0..frames {
+            let piece = feed.picture(feed.frames == 0);
+            feed.stream.push(piece);
+            feed.frames += 1;
+        }
+        feed.pause(millis * 90);
+        feed.since_key = 1;
+        feed.run(12, |_| {});
+        let list = feed.list("v0").unwrap();
+        let target = list.part_target.unwrap();
+        let of_segments = list.segments.iter().map(|one| (&one.parts, one.duration));
+        for (parts, lasts) in of_segments.chain([(&list.open, f64::MAX)]) {
+            assert!(parts.iter().all(|part| part.duration <= target), "{frames} {millis}: {parts:?} of {target}");
+            let sum: f64 = parts.iter().map(|part| part.duration).sum();
+            assert!(sum < lasts + 0.001, "{frames} {millis}: {sum} of {lasts}");
+        }
+        assert!(list.segments.iter().all(|one| !one.is_discontinuity), "{list:?}");
+    }
 }
 
 #[test]
