@@ -1,8 +1,14 @@
 //! A program of others that runs beside a test.
 
-use super::process;
+use super::{holds_for, process};
 use rustix::process::Signal;
-use std::process::{Child, Command, Stdio};
+use std::{
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// How long a program may take to end.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
 /// It runs until this is dropped.
 pub struct Running(Child);
@@ -21,10 +27,10 @@ impl Running {
         Self::start("gst-launch-1.0", &arguments)
     }
 
-    /// Has it end as if by its user, and waits for that.
+    /// Has it end as if by its user, and waits for that. GStreamer may hang while it ends: then it is killed.
     pub fn interrupt(mut self) {
         process::send(i32::try_from(self.0.id()).unwrap(), Signal::INT);
-        self.0.wait().unwrap();
+        holds_for(ENDS_WITHIN, || self.0.try_wait().unwrap().is_none());
     }
 }
 
