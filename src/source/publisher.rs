@@ -13,7 +13,10 @@ use crate::{
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 use tokio::sync::watch;
@@ -26,6 +29,8 @@ const SILENT: &str = "no media: idle for too long";
 const NO_MEDIA: &str = "no media: none came in time";
 /// Why it ends for another one.
 const REPLACED: &str = "replaced by another publisher";
+/// The longest time that a demuxer holds samples until it knows the tracks, and a little more.
+const LONGEST_HELD: Duration = Duration::from_millis(2500);
 /// Why it ends when its feed does.
 pub const CLOSED: &str = "the feed ends or has other settings";
 
@@ -67,6 +72,8 @@ struct Current {
     active: Instant,
     end: watch::Sender<Option<&'static str>>,
     tracks: Option<TrackSet>,
+    /// How long its first sample was held until its tracks were known.
+    held: Duration,
     /// What the times of its samples begin with, once the first came.
     begins: Option<Time>,
     /// The newest decoding time.
@@ -128,6 +135,8 @@ pub enum PublishError {
 pub struct Publisher {
     slot: PublishSlot,
     run: u32,
+    /// A sample came.
+    has_begun: AtomicBool,
     ended: watch::Receiver<Option<&'static str>>,
     reason: &'static str,
 }
@@ -251,6 +260,7 @@ impl PublishSlot {
             active: now,
             end,
             tracks: None,
+            held: Duration::ZERO,
             begins: None,
             newest: None,
             repair: StampRepair::default(),
@@ -263,7 +273,7 @@ impl PublishSlot {
         });
         drop(state);
         self.0.phase.send_replace(Phase::Claimed);
-        Ok(Publisher { slot: self.clone(), run, ended, reason: LEFT })
+        Ok(Publisher { slot: self.clone(), run, has_begun: AtomicBool::new(false), ended, reason: LEFT })
     }
 
     /// What the publisher plays has this title from now on. Ignored while there is none.
@@ -387,7 +397,7 @@ impl PublishSlot {
         }
         current.repair.repair(&mut sample);
         // The timeline of the repair begins at zero, that of all groups with the server.
-        let begins = *current.begins.get_or_insert_with(|| self.now());
+        let begins = *current.begins.get_or_insert_with(|| (self.now() - current.held).max(Time::default()));
         sample.dts = sample.dts.shifted(begins.nanos());
         sample.pts = sample.pts.shifted(begins.nanos());
         sample.entered = Some(monotonic());
@@ -420,6 +430,14 @@ impl PublishSlot {
         }
     }
 
+    /// The first sample of the run comes late by so much.
+    fn set_held(&self, run: u32, held: Duration) {
+        let mut state = self.lock();
+        if let Some(current) = state.current.as_mut().filter(|current| current.run == run) {
+            current.held = held.min(LONGEST_HELD);
+        }
+    }
+
     /// The present on the timeline of the server.
     fn now(&self) -> Time {
         let now = u64::try_from(monotonic().as_nanos()).unwrap_or(u64::MAX).saturating_sub(self.0.epoch);
@@ -430,6 +448,18 @@ impl PublishSlot {
         // A panic while it was held costs at most a sample.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// From the first to the newest of these samples, by their decoding times.
+fn span(found: &[Demuxed]) -> Duration {
+    let times = || {
+        found.iter().filter_map(|found| match found {
+            Demuxed::Sample(sample) => Some(sample.dts),
+            Demuxed::Tracks(_) => None,
+        })
+    };
+    let span = times().max().zip(times().min()).map_or(0, |(newest, oldest)| newest.since(oldest));
+    Duration::from_nanos(u64::try_from(span).unwrap_or(0))
 }
 
 impl Current {
@@ -490,8 +520,14 @@ impl Publisher {
 
     /// What a demuxer found. Without times of their own (`has_times`) samples get those of their arrival. Returns how many samples there were.
     pub fn demuxed(&self, found: impl IntoIterator<Item = Demuxed>, has_times: bool) -> u64 {
-        let mut samples = 0;
-        for found in found {
+        let (mut samples, mut found, mut first) = (0, found.into_iter(), Vec::new());
+        if has_times && !self.has_begun.load(Ordering::Relaxed) {
+            // The newest of those that a demuxer held has just come. If the first one counted as new, all would be ahead of the clock for ever,
+            // and wait for it.
+            first.extend(found.by_ref());
+            self.slot.set_held(self.run, span(&first));
+        }
+        for found in first.into_iter().chain(found) {
             match found {
                 Demuxed::Tracks(tracks) => self.tracks(tracks),
                 Demuxed::Sample(mut sample) => {
@@ -503,6 +539,9 @@ impl Publisher {
                     self.sample(sample);
                 }
             }
+        }
+        if samples > 0 {
+            self.has_begun.store(true, Ordering::Relaxed);
         }
         samples
     }

@@ -148,3 +148,17 @@ fn media_that_runs_ahead_of_the_clock_is_noticed() {
     let ahead = publisher.ahead();
     assert!(ahead > Duration::from_secs(3) && ahead < Duration::from_secs(4), "{ahead:?}");
 }
+
+/// A publisher that does not say which tracks it has is held for two seconds, and is as live as others after that.
+#[test]
+fn what_was_held_is_not_ahead_of_the_clock() {
+    // Frames that come together, and how far the newest one is ahead, in milliseconds.
+    for (frames, expect) in [(1, 0), (51, 0), (126, 2500)] {
+        let slot = slot(config::Publish::default());
+        let publisher = slot.claim(info(PublishProtocol::Rtmp)).unwrap();
+        let samples = (0..frames).map(|frame| Demuxed::Sample(sample(frame * 40, true)));
+        let count = publisher.demuxed([Demuxed::Tracks(tracks())].into_iter().chain(samples), true);
+        let ahead = i64::try_from(publisher.ahead().as_millis()).unwrap();
+        assert!(count == frames as u64 && (expect - 500..=expect).contains(&ahead), "{frames}: {ahead}");
+    }
+}
