@@ -430,7 +430,7 @@ impl PublishSlot {
         }
     }
 
-    /// The first sample of the run comes late by so much.
+    /// The first sample of the run was held for so long.
     fn set_held(&self, run: u32, held: Duration) {
         let mut state = self.lock();
         if let Some(current) = state.current.as_mut().filter(|current| current.run == run) {
