@@ -172,8 +172,9 @@ pub fn needs_no_mouse(browser: &Browser) {
     viewer.piece(SOON);
     go_back_to(browser, "nav.menu a[href='/viewers']");
     browser.press("", ENTER);
+    // The player of the page before is gone by then.
     browser.wait(
-        "return location.pathname === '/viewers' && document.querySelectorAll('#viewers button').length > 0",
+        "return location.pathname === '/viewers' && document.querySelectorAll('#viewers button').length === 1",
         SOON,
     );
     go_to(browser, "#viewers button");
