@@ -78,25 +78,20 @@ pub enum ClientError {
 }
 
 impl HttpClient {
-    /// A client that trusts the authorities in a file alone. Blocking.
-    ///
-    /// # Errors
-    /// See [`TrustError`].
-    pub fn trusting(file: &Path) -> Result<Self, TrustError> {
-        Ok(Self(Ok(Arc::new(client_config(Some(file))?))))
-    }
-
     /// A client that trusts the authorities of the system. Without any, only plain HTTP works, which is all that many need. Blocking.
     pub fn of_system() -> Self {
         Self(client_config(None).map(Arc::new).map_err(Arc::new))
     }
 
-    /// One or the other. Blocking.
+    /// A client that trusts the authorities in a file alone, or those of the system. Blocking.
     ///
     /// # Errors
-    /// As [`HttpClient::trusting`].
+    /// When the file is of no use, see [`TrustError`].
     pub fn new(file: Option<&Path>) -> Result<Self, TrustError> {
-        file.map_or_else(|| Ok(Self::of_system()), Self::trusting)
+        match file {
+            Some(_) => Ok(Self(Ok(Arc::new(client_config(file)?)))),
+            None => Ok(Self::of_system()),
+        }
     }
 
     /// Sends a request over a Unix socket. Cancel-safe.

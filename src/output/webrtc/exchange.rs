@@ -217,12 +217,8 @@ where
     if let Some(shard) = webrtc.shard(entry.shard) {
         shard.command(id, Command::Restart(fragment.renewed(&entry.offer), reply));
     }
-    let answer = match tokio::time::timeout(SHARD_WITHIN, answer).await {
-        Ok(Ok(Ok(answer))) => answer,
-        Ok(Ok(Err(error))) => return Err(Problem::new(StatusCode::BAD_REQUEST, &error.to_string())),
-        Ok(Err(_)) => return Err(gone()),
-        Err(_) => return Err(Problem::unavailable("the session does not answer")),
-    };
+    let answer = answered(answer).await?;
+    let answer = answer.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))?;
     let answer = answer_of(&answer);
     let own = Fragment::parse(&answer).map(|fragment| fragment.ufrag).unwrap_or_default();
     webrtc.directory().renew(id, [fragment.ufrag, own.clone()]);
@@ -233,6 +229,14 @@ where
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)
+}
+
+/// What the shard of a session answers to a command.
+pub(super) async fn answered<T>(reply: oneshot::Receiver<T>) -> Result<T, Problem> {
+    match tokio::time::timeout(SHARD_WITHIN, reply).await {
+        Ok(answer) => answer.map_err(|_| gone()),
+        Err(_) => Err(Problem::unavailable("the session does not answer")),
+    }
 }
 
 pub(super) fn delete(webrtc: &WebRtc, owner: &str, session: &str) -> Result<Response, Problem> {

@@ -1,7 +1,7 @@
 //! The URL of a session at which a viewer learns and chooses its layer (draft-murillo-whep, layer selection).
 
 use super::{
-    exchange::{Asked, Problem, credentials, find, gone, has_type, not_allowed, read},
+    exchange::{Asked, Problem, answered, credentials, find, gone, has_type, not_allowed, read},
     listener::WebRtc,
     shard::{Command, LayerState},
 };
@@ -13,15 +13,13 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
-use tokio::{sync::oneshot, time::timeout};
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// What the stream itself is called among its layers.
 const MAIN: &str = "main";
 /// The relation of the URL to its session.
 const RELATION: &str = "urn:ietf:params:whep:ext:core:layer";
-/// How long a shard may take to answer.
-const SHARD_WITHIN: Duration = Duration::from_secs(2);
 
 /// What clients call these layers: a stream, and its renditions by their names.
 pub(super) fn names(layers: &[Arc<StreamHandle>]) -> Arc<[String]> {
@@ -72,13 +70,6 @@ where
     match answered(is_there).await? {
         true => Ok(text(StatusCode::OK, "")),
         false => Err(gone()),
-    }
-}
-
-async fn answered<T>(reply: oneshot::Receiver<T>) -> Result<T, Problem> {
-    match timeout(SHARD_WITHIN, reply).await {
-        Ok(answer) => answer.map_err(|_| gone()),
-        Err(_) => Err(Problem::unavailable("the session does not answer")),
     }
 }
 
