@@ -30,6 +30,7 @@ mod hooks;
 mod include;
 mod inputs;
 mod launch;
+mod layers;
 mod link;
 mod link_paths;
 mod load;

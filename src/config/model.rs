@@ -408,7 +408,9 @@ pub struct Stream {
     pub hls: segment::Settings,
     /// The streams that are this one in other sizes and bit rates, which its playlists list beside it.
     pub renditions: Vec<StreamName>,
-    /// The stream that it is a rendition of.
+    /// The streams that are smaller layers of the same publisher: see [`Publish::layers`].
+    pub layers: Vec<StreamName>,
+    /// The stream that it is a rendition or a layer of.
     pub rendition_of: Option<StreamName>,
     /// How it is recorded, if it is.
     pub recording: Option<Recording>,
@@ -583,6 +585,14 @@ name_type!(
     /// The name of a stream.
     StreamName
 );
+
+impl FeedName {
+    /// The name of a layer of a feed: `studio@m`, which no other feed can have. `None` when it is longer than names may be.
+    pub fn of_layer(feed: &Self, label: &str) -> Option<Self> {
+        let name = format!("{feed}@{label}");
+        (name.len() <= MAX_NAME).then(|| Self(name.into()))
+    }
+}
 
 impl StreamName {
     /// The name of a rendition of a stream: `cam0@720`, which no other stream can have.

@@ -119,9 +119,14 @@ impl Validator {
         let linger = self.value(&path.key("linger"), linger, |text| publish::seconds(text, LINGER));
         let most = self.value(&path.key("most"), most, most_of);
         let streams = self.entries(&path.key("streams"), streams).into_iter();
+        let publish = self.publish(path, Value::Mapping(keys));
+        if !publish.layers.is_empty() {
+            let message = "only a feed with a name of its own has layers".to_owned();
+            self.note(&path.key("layers"), Place::Key, message);
+        }
         let pattern = PublishPattern {
             prefix: prefix.to_owned(),
-            publish: self.publish(path, Value::Mapping(keys)),
+            publish,
             linger: linger.unwrap_or(DEFAULT_LINGER),
             most: most.unwrap_or(DEFAULT_MOST),
             streams: streams.map(|(name, value)| (Value::String(name), value)).collect(),

@@ -49,7 +49,9 @@ fn keys(config: &Config) -> raw::File {
         templates: None,
         pipelines_dir: None,
         sets: None,
-        feeds: Some(named(config.feeds.iter().map(|entry| (entry.name.as_str(), feed(entry))))),
+        feeds: Some(named(
+            config.feeds.iter().filter(|entry| !is_layer(entry)).map(|entry| (entry.name.as_str(), feed(entry))),
+        )),
         streams: Some(named(
             config
                 .streams
@@ -76,6 +78,11 @@ fn pages(pages: &Pages) -> raw::Pages {
         events: flag(pages.events),
         clients: flag(pages.clients),
     }
+}
+
+/// The feed that it belongs to says that there is one.
+fn is_layer(feed: &Feed) -> bool {
+    matches!(&feed.source, Source::Publish(publish) if publish.is_layer)
 }
 
 fn feed(feed: &Feed) -> raw::Feed {
@@ -361,6 +368,7 @@ mod tests {
                             ..segment::Settings::DEFAULT
                         },
                         renditions: Vec::new(),
+                        layers: Vec::new(),
                         rendition_of: None,
                         recording: (used == Serving::Shared && throughput).then(|| crate::config::Recording {
                             folder: "a b/é".into(),

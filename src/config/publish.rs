@@ -34,6 +34,11 @@ pub struct Publish {
     pub idle: Duration,
     /// What a second publisher does.
     pub second: SecondPublisher,
+    /// What publishers of WebRTC call the smaller layers of their video (simulcast), the largest first. Each is a feed of its own, see
+    /// [`FeedName::of_layer`](super::FeedName).
+    pub layers: Vec<String>,
+    /// It is such a feed: nobody publishes to it alone.
+    pub is_layer: bool,
 }
 
 /// A protocol that publishers use.
@@ -103,6 +108,8 @@ impl Default for Publish {
             first_packet: Duration::from_secs(20),
             idle: Duration::from_secs(7),
             second: SecondPublisher::Refuse,
+            layers: Vec::new(),
+            is_layer: false,
         }
     }
 }
@@ -135,11 +142,18 @@ impl Validator {
         }
         let mut time =
             |key, value, range, usual| self.value(&path.key(key), value, |text| seconds(text, range)).unwrap_or(usual);
+        let (first_packet, idle) = (
+            time("first_packet", keys.first_packet, FIRST_PACKET, usual.first_packet),
+            time("idle", keys.idle, IDLE, usual.idle),
+        );
+        let protocols = protocols.filter(|list| !list.is_empty()).unwrap_or(usual.protocols);
         Publish {
-            first_packet: time("first_packet", keys.first_packet, FIRST_PACKET, usual.first_packet),
-            idle: time("idle", keys.idle, IDLE, usual.idle),
+            first_packet,
+            idle,
+            layers: self.layers(&path.key("layers"), keys.layers, &protocols),
+            is_layer: false,
             key: self.secret(&path.key("key"), keys.key, KEY, key),
-            protocols: protocols.filter(|list| !list.is_empty()).unwrap_or(usual.protocols),
+            protocols,
             second: self.value(&path.key("second"), keys.second, second).unwrap_or(usual.second),
         }
     }
@@ -157,6 +171,8 @@ pub(super) fn printed(publish: &Publish) -> Value {
         first_packet: time(publish.first_packet, usual.first_packet),
         idle: time(publish.idle, usual.idle),
         second: (publish.second != usual.second).then(|| text(publish.second.name())),
+        layers: (!publish.layers.is_empty())
+            .then(|| Value::Sequence(publish.layers.iter().map(|layer| text(layer)).collect())),
     };
     serde_yaml::to_value(&keys).unwrap_or_default()
 }
@@ -204,13 +220,15 @@ mod tests {
         let usual = Publish::default();
         assert_eq!(publish("{publish: {}}"), Ok(usual.clone()));
         assert_eq!(publish("{publish: true}"), Ok(usual.clone()));
-        let text = "{publish: {key: s3cret, protocols: [rtmp, http], first_packet: 5, idle: 2.5s, second: replace}}";
+        let text = "{publish: {key: s3cret, protocols: [webrtc, http], first_packet: 5, idle: 2.5s, second: replace, layers: [m, l]}}";
         let read = Publish {
             key: Some(Secret::new("s3cret")),
-            protocols: vec![PublishProtocol::Rtmp, PublishProtocol::Http],
+            protocols: vec![PublishProtocol::Webrtc, PublishProtocol::Http],
             first_packet: Duration::from_secs(5),
             idle: Duration::from_millis(2500),
             second: SecondPublisher::Replace,
+            layers: vec!["m".to_owned(), "l".to_owned()],
+            is_layer: false,
         };
         assert_eq!(publish(text), Ok(read));
         for text in [text, "{publish: {}}", "{publish: {protocols: webrtc}}"] {

@@ -384,6 +384,8 @@ pub(super) struct Publish {
     pub(super) idle: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) second: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) layers: Option<Value>,
 }
 
 /// One entry of `streams:`.

@@ -16,7 +16,7 @@ use serde_yaml::Value;
 /// Most renditions of a stream: what the names of files of playlists can distinguish.
 const MAX_RENDITIONS: usize = 8;
 /// Longest label: `1080p60`.
-const MAX_LABEL: usize = 16;
+pub(super) const MAX_LABEL: usize = 16;
 
 /// What renditions are made from: the encoded tracks of their stream, as far as its keys say so.
 pub(super) type Main = (Track<Video>, Track<Audio>);
@@ -147,6 +147,7 @@ impl Validator {
                 pushes: Vec::new(),
                 push_service: None,
                 renditions: Vec::new(),
+                layers: Vec::new(),
                 rendition_of: Some(of.name.clone()),
                 ..of.clone()
             });
@@ -155,7 +156,8 @@ impl Validator {
     }
 }
 
-fn audio_of(alternatives: &[Alternative]) -> Vec<Alternative> {
+/// The alternatives that a stream with video of its own has, too.
+pub(super) fn audio_of(alternatives: &[Alternative]) -> Vec<Alternative> {
     alternatives.iter().filter(|one| !one.codec.is_video()).cloned().collect()
 }
 

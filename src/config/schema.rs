@@ -264,6 +264,7 @@ fn schema() -> Value {
             json!({"anyOf": [protocol, {"type": "array", "items": protocol}]})
         }
         "second" => name_of(&super::SecondPublisher::ALL.map(super::SecondPublisher::name)),
+        "layers" => json!({"type": "array", "items": scalar()}),
         _ => scalar(),
     });
     let mut pattern = section("Patterns of `publish:`", raw::keys::<raw::Pattern>(), |key| match key {

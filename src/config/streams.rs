@@ -6,7 +6,9 @@ use super::{
     expected::{Expected, flag, kind, place, quoted},
     feed_graph::feed_name,
     formats::container,
-    model::{Encoding, FeedName, NameError, Outputs, Pages, Placeholder, Serving, Stream, StreamName, StreamPath},
+    model::{
+        Encoding, Feed, FeedName, NameError, Outputs, Pages, Placeholder, Serving, Stream, StreamName, StreamPath,
+    },
     raw,
     spans::Place,
     validator::Validator,
@@ -57,6 +59,8 @@ pub(super) struct Feeds<'a> {
     pub(super) names: &'a [String],
     /// What those write that declare it.
     pub(super) written: HashMap<FeedName, Container>,
+    /// Those without errors.
+    pub(super) all: &'a [Feed],
 }
 
 impl Feeds<'_> {
@@ -195,6 +199,7 @@ impl Validator {
             throughput,
             hls,
             renditions: Vec::new(),
+            layers: Vec::new(),
             rendition_of: None,
             recording,
             pushes,
@@ -203,7 +208,8 @@ impl Validator {
             about,
         };
         let renditions = self.rendition_streams(&path.key("renditions"), &mut stream, renditions);
-        let renditions = renditions.into_iter().map(|stream| Checked { stream, has_url: false });
+        let layers = self.layer_streams(path, &mut stream, known.all);
+        let renditions = renditions.into_iter().chain(layers).map(|stream| Checked { stream, has_url: false });
         Some(std::iter::once(Checked { stream, has_url }).chain(renditions).collect())
     }
 

@@ -76,7 +76,8 @@ impl Validator {
         let feeds: Vec<_> =
             feeds.into_iter().filter_map(|(name, value)| self.feed(&path.key(&name), &name, value, parents)).collect();
         self.circles(&path, &feeds);
-        let known = Feeds { names: &names, written: formats::written_by(&feeds) };
+        let feeds = self.feeds_with_layers(&path, feeds);
+        let known = Feeds { names: &names, written: formats::written_by(&feeds), all: &feeds };
         let listen_addr = self.value(&root.key("listenaddr"), file.listenaddr, address).unwrap_or(DEFAULT_LISTEN_ADDR);
         let listen_port = self.value(&root.key("listenport"), file.listenport, port).unwrap_or(DEFAULT_LISTEN_PORT);
         Config {
@@ -86,8 +87,8 @@ impl Validator {
             statedir: self.value(&root.key("statedir"), file.statedir, path_name),
             files: self.value(&root.key("files"), file.files, path_name),
             memory_max: self.value(&root.key("memory_max"), file.memory_max, memory),
-            feeds,
             streams: self.streams(&root.key("streams"), streams, &known, &pages),
+            feeds,
             pages,
             auth,
             tls: self.tls(&root.key("tls"), file.tls, listen_port),

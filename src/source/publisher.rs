@@ -128,6 +128,9 @@ pub enum PublishError {
     /// The protocol is not among those of the feed.
     #[error("this feed is not published to by {}: its `protocols` do not have it", .0.name())]
     Protocol(PublishProtocol),
+    /// The feed is a layer of another one.
+    #[error("this feed is a layer of another one: publish to that, by WebRTC with simulcast")]
+    Layer,
 }
 
 /// One session that publishes. Dropping it ends its run.
@@ -232,13 +235,31 @@ impl PublishSlot {
     /// # Errors
     /// When there is another publisher that must not be replaced, or the protocol must not be used.
     pub fn claim(&self, info: PublisherInfo) -> Result<Publisher, PublishError> {
+        match self.settings().is_layer {
+            true => Err(PublishError::Layer),
+            false => {
+                let second = self.settings().second;
+                self.take(info, second)
+            }
+        }
+    }
+
+    /// Takes the slot for a layer of the publisher that has the slot of the feed itself, also from a publisher of before that has lost it.
+    ///
+    /// # Errors
+    /// When the protocol must not be used.
+    pub fn claim_layer(&self, info: PublisherInfo) -> Result<Publisher, PublishError> {
+        self.take(info, SecondPublisher::Replace)
+    }
+
+    fn take(&self, info: PublisherInfo, second: SecondPublisher) -> Result<Publisher, PublishError> {
         let mut state = self.lock();
         if !state.settings.protocols.contains(&info.protocol) {
             state.totals.refused += 1;
             return Err(PublishError::Protocol(info.protocol));
         }
         if state.current.is_some() {
-            match state.settings.second {
+            match second {
                 SecondPublisher::Refuse => {
                     state.totals.refused += 1;
                     return Err(PublishError::Busy);
@@ -560,6 +581,14 @@ impl Publisher {
             current.active = Instant::now();
         }
         ahead
+    }
+
+    /// It is not silent, though nothing comes now: what comes of it depends on others.
+    pub fn is_expected(&self) {
+        let mut state = self.slot.lock();
+        if let Some(current) = state.current.as_mut().filter(|current| current.run == self.run) {
+            current.active = Instant::now();
+        }
     }
 
     /// Waits until the slot is taken away: the reason. Cancel-safe.

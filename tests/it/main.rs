@@ -126,3 +126,4 @@ mod tracks;
 mod viewers;
 mod webrtc;
 mod webrtc_layers;
+mod webrtc_simulcast;

@@ -28,7 +28,7 @@ const LADDER: &str = "
 ";
 
 /// Waits until a picture of this width is shown.
-fn wait_width(browser: &Browser, width: u32, seconds: u64) {
+pub fn wait_width(browser: &Browser, width: u32, seconds: u64) {
     let shown = format!(
         "return (document.querySelector('video').videoWidth === {width} && window.first !== undefined) || window.failure"
     );
@@ -37,7 +37,7 @@ fn wait_width(browser: &Browser, width: u32, seconds: u64) {
 }
 
 /// A request for the layers of the session in the page.
-fn layers(server: &Server, browser: &Browser, method: &str, body: &str) -> (u16, Value) {
+pub fn layers(server: &Server, browser: &Browser, method: &str, body: &str) -> (u16, Value) {
     let session = browser.run("return new URL(window.session).pathname");
     let (host, length) = (server.address(), body.len());
     let mut answer = http::send(

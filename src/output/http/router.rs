@@ -460,7 +460,8 @@ pub fn routes(router: Router) -> impl Filter<Extract = (Response,), Error = Infa
                         peer,
                     };
                     let is_loop = hops::is_loop(agent(&headers), &table.registry, target.feed());
-                    return whip::respond(webrtc, &gate, (target, is_loop), session, asked, pieces(body)).await;
+                    let layers = target.layers(&table.registry);
+                    return whip::respond(webrtc, &gate, (target, layers, is_loop), session, asked, pieces(body)).await;
                 }
                 if content_length(&headers).is_some_and(|length| length > MAX_BODY) {
                     return too_large();

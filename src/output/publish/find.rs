@@ -46,7 +46,7 @@ impl ClaimError {
     /// What kind of error it is.
     pub const fn fault(&self) -> ClaimFault {
         match self {
-            Self::Slot(PublishError::Protocol(_)) => ClaimFault::Forbidden,
+            Self::Slot(PublishError::Protocol(_) | PublishError::Layer) => ClaimFault::Forbidden,
             Self::Pattern(PatternError::Unavailable) => ClaimFault::Unavailable,
             Self::Slot(PublishError::Busy) | Self::Pattern(_) => ClaimFault::Conflict,
         }
@@ -84,6 +84,16 @@ impl Target {
             Self::Feed(slot) => slot.feed(),
             Self::Pattern(pattern) => pattern.feed(),
         }
+    }
+
+    /// The slots of the smaller layers of its video, each with what publishers call it.
+    pub fn layers(&self, registry: &Registry) -> Vec<(String, PublishSlot)> {
+        let Self::Feed(slot) = self else { return Vec::new() };
+        let layer = |name: &String| {
+            let feed = FeedName::of_layer(slot.feed(), name)?;
+            Some((name.clone(), registry.publish_slot(feed.as_str())?.clone()))
+        };
+        slot.settings().layers.iter().filter_map(layer).collect()
     }
 
     /// Decides whether a client may publish there: see [`permit`]. Nothing is made for it. Cancel-safe.

@@ -12,6 +12,8 @@ pub struct Announced {
     pub mid: String,
     /// Its payload types, each with that of packets that are sent again, in the order of the offer.
     pub formats: Vec<(Format, Option<u8>)>,
+    /// What its layers are called, if it has several.
+    pub layers: Vec<String>,
 }
 
 /// Why an offer is not answered.
@@ -59,9 +61,20 @@ pub fn announced(offer: &Offer) -> Result<Vec<Announced>, Refusal> {
             return Err(Refusal::NoCodec(name));
         }
         let formats = formats.into_iter().map(|format| with_retransmission(media, format)).collect();
-        found.push(Announced { kind, mid: media.mid.clone(), formats });
+        found.push(Announced { kind, mid: media.mid.clone(), formats, layers: media.layers.clone() });
     }
     if found.is_empty() { Err(Refusal::Nothing) } else { Ok(found) }
+}
+
+/// Which of the feed's layers each offered one is: 0 is the feed itself, the others are `known` by their names, from 1 on. What has no
+/// name that is known is the feed itself, at first in the order of the offer; others are not taken.
+pub fn assigned(offered: &[String], known: &[String]) -> Vec<(String, usize)> {
+    let main = offered.iter().find(|name| !known.contains(name)).or(offered.first());
+    let place = |name: &String| match main {
+        Some(main) if main == name => Some(0),
+        _ => known.iter().position(|known| known == name).map(|place| place + 1),
+    };
+    offered.iter().filter_map(|name| Some((name.clone(), place(name)?))).collect()
 }
 
 fn with_retransmission(media: &Media, format: Format) -> (Format, Option<u8>) {
@@ -94,6 +107,24 @@ mod tests {
         });
         let expect = expect.map(|media| media.iter().map(|types| types.to_vec()).collect::<Vec<_>>());
         assert_eq!(found.map_err(|refusal| refusal.to_string()), expect.map_err(str::to_owned));
+    }
+
+    #[test]
+    fn each_layer_has_a_place() {
+        let check = |offered: &str, known: &str, expect: &[(&str, usize)]| {
+            let line = format!("{}a=simulcast:send {offered}\r\n", CHROMIUM.replace("recvonly", "sendonly"));
+            let media = announced(&Offer::parse(&line).unwrap()).unwrap();
+            let layers = &media.iter().find(|one| !one.layers.is_empty()).unwrap().layers;
+            let known: Vec<_> = known.split_whitespace().map(str::to_owned).collect();
+            let expect: Vec<_> = expect.iter().map(|(name, place)| ((*name).to_owned(), *place)).collect();
+            assert_eq!(assigned(layers, &known), expect, "{offered} {known:?}");
+        };
+        check("h;m;l", "m l", &[("h", 0), ("m", 1), ("l", 2)]);
+        check("l;m;h", "m l", &[("l", 2), ("m", 1), ("h", 0)]);
+        check("~0,9;1;2 recv a", "1", &[("0", 0), ("1", 1)]);
+        check("m;l", "m l", &[("m", 0), ("l", 2)]);
+        check("a;b;c", "x", &[("a", 0)]);
+        assert_eq!(assigned(&[], &["m".to_owned()]), []);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a publisher sends over WebRTC, on its way into the slot of a feed. Time comes in as a value.
 
 use super::{
-    keyframes::KeyframeRequests,
+    keyframes::{AwaitedKeyframe, KeyframeRequests},
     session::{Out, Received, Session},
 };
 use crate::{
@@ -40,18 +40,30 @@ pub struct Ingest {
     pub addresses: Vec<SocketAddr>,
     /// Why it leaves.
     pub reason: &'static str,
-    publisher: Option<Publisher>,
     permit: Permit,
-    wishes: watch::Receiver<()>,
     keyframes: KeyframeRequests,
     since: Instant,
     first: Option<Instant>,
-    video: Option<Track>,
+    /// Where its media goes: the slot of its feed, then those of smaller layers of its video.
+    layers: Vec<Layer>,
     audio: Option<Track>,
     has_video: bool,
     has_audio: bool,
+    /// The audio is where it belongs.
+    is_aligned: bool,
+}
+
+/// Video of one size, with the audio.
+#[derive(Debug)]
+struct Layer {
+    /// `None` once its slot was taken away.
+    publisher: Option<Publisher>,
+    wishes: watch::Receiver<()>,
+    awaited: AwaitedKeyframe,
+    video: Option<Track>,
     /// The slot knows the tracks.
     is_announced: bool,
+    /// Its clock is that of the first layer.
     is_aligned: bool,
 }
 
@@ -70,59 +82,64 @@ struct Track {
 }
 
 impl Ingest {
-    /// A publisher whose offer is answered. `has_video`, `has_audio`: what is announced.
+    /// A publisher whose offer is answered, which has the slot of its feed and those of layers. `has_video`, `has_audio`: what is announced.
     pub fn new(
         session: Session,
-        (publisher, permit): (Publisher, Permit),
+        (publisher, of_layers, permit): (Publisher, Vec<Publisher>, Permit),
         (has_video, has_audio): (bool, bool),
         now: Instant,
     ) -> Self {
-        let mut wishes = publisher.keyframe_requests();
-        wishes.mark_unchanged();
         Self {
             session,
             scheduled: None,
             addresses: Vec::new(),
             reason: LEFT,
-            publisher: Some(publisher),
             permit,
-            wishes,
             keyframes: KeyframeRequests::new(now),
             since: now,
             first: None,
-            video: None,
+            layers: std::iter::once(publisher).chain(of_layers).map(Layer::new).collect(),
             audio: None,
             has_video,
             has_audio,
-            is_announced: false,
             is_aligned: false,
         }
     }
 
     /// When there is something to do for it.
     pub fn due(&self) -> Instant {
-        self.keyframes.due().map_or(self.session.due(), |again| again.min(self.session.due()))
+        let awaited = self.layers.iter().filter_map(|layer| layer.awaited.due());
+        self.keyframes.due().into_iter().chain(awaited).fold(self.session.due(), Instant::min)
     }
 
     /// A frame came, `entered` on the monotonic clock.
     pub fn receive(&mut self, received: Received, entered: Duration, now: Instant) {
         let first = *self.first.get_or_insert(now);
         self.look();
-        let Received { kind, codec, time, report, is_continuous, data } = received;
+        let Received { kind, layer, codec, time, report, is_continuous, data } = received;
         let arrived = i64::try_from(entered.as_nanos()).unwrap_or(i64::MAX);
-        let place = if kind == MediaKind::Video { &mut self.video } else { &mut self.audio };
+        let place = match kind {
+            MediaKind::Video => self.layers.get_mut(layer).map(|layer| &mut layer.video),
+            MediaKind::Audio => Some(&mut self.audio),
+        };
+        let Some(place) = place else { return };
         if place.as_ref().is_none_or(|track| track.codec != codec) {
             let Some(form) = form(codec) else { return };
             let shift = place.as_ref().map_or(arrived.saturating_sub(time), |track| track.shift);
             let canonicalizer = Canonicalizer::new(form);
             *place = Some(Track { canonicalizer, codec, shift, report: None, is_broken: kind == MediaKind::Video });
-            self.is_announced = false;
+            let of_kind = |at: usize| kind == MediaKind::Audio || at == layer;
+            let changed = self.layers.iter_mut().enumerate().filter(|(at, _)| of_kind(*at));
+            changed.for_each(|(_, layer)| layer.is_announced = false);
         }
+        let place = match kind {
+            MediaKind::Video => self.layers.get_mut(layer).and_then(|layer| layer.video.as_mut()),
+            MediaKind::Audio => self.audio.as_mut(),
+        };
         let Some(track) = place else { return };
         track.report = report.or(track.report);
         track.is_broken |= kind == MediaKind::Video && !is_continuous;
         let canonical = track.canonicalizer.push(data);
-        let shift = track.shift;
         let is_lost = match &canonical {
             Some(unit) => track.is_broken && !unit.is_sync,
             None => kind == MediaKind::Video,
@@ -132,90 +149,148 @@ impl Ingest {
             return;
         }
         track.is_broken = false;
+        let shift = track.shift;
         let Some(unit) = canonical else { return };
         self.align();
-        let waits =
-            self.has_video && self.video.as_ref().is_none_or(|video| video.canonicalizer.parameters().is_none());
-        if kind == MediaKind::Audio && waits && now.saturating_duration_since(first) < TOGETHER {
-            return;
+        let sample = |shift| {
+            let time = Time::from_nanos(time.saturating_add(shift));
+            Sample {
+                track: id(kind),
+                dts: time,
+                pts: time,
+                duration: None,
+                is_sync: unit.is_sync,
+                discontinuity: false,
+                captured: None,
+                entered: Some(entered),
+                data: unit.data.clone(),
+            }
+        };
+        let is_late = now.saturating_duration_since(first) >= TOGETHER;
+        for (at, to) in self.layers.iter_mut().enumerate() {
+            let Some(publisher) = &to.publisher else { continue };
+            if kind == MediaKind::Video && at != layer {
+                // A sender with little bandwidth pauses layers.
+                publisher.is_expected();
+                continue;
+            }
+            let has_begun = to.video.as_ref().is_some_and(|video| video.canonicalizer.parameters().is_some());
+            if kind == MediaKind::Audio && self.has_video && !has_begun && !(is_late && at == 0) {
+                continue;
+            }
+            if unit.parameters_changed || !to.is_announced {
+                publisher.tracks(to.tracks(self.audio.as_ref(), self.has_audio));
+                to.is_announced = true;
+            }
+            if kind == MediaKind::Video && unit.is_sync {
+                to.awaited.came();
+            }
+            publisher.sample(sample(shift));
         }
-        let Some(publisher) = &self.publisher else { return };
-        if unit.parameters_changed || !self.is_announced {
-            publisher.tracks(self.tracks());
-            self.is_announced = true;
-        }
-        let time = Time::from_nanos(time.saturating_add(shift));
-        publisher.sample(Sample {
-            track: id(kind),
-            dts: time,
-            pts: time,
-            duration: None,
-            is_sync: unit.is_sync,
-            discontinuity: false,
-            captured: None,
-            entered: Some(entered),
-            data: unit.data,
-        });
     }
 
     /// Requests a keyframe that readers want, or that is needed to continue.
     pub fn pump(&mut self, now: Instant, out: &mut Out) {
         self.look();
         if self.keyframes.take(now) {
-            self.session.request_keyframe();
+            // All layers together, so that those of one time have their keyframes at the same time.
+            self.session.request_keyframe(|_| true);
+            self.layers.iter_mut().for_each(|layer| layer.awaited.requested(now));
+        }
+        let late: Vec<_> = self.layers.iter_mut().map(|layer| layer.awaited.take(now)).collect();
+        if late.contains(&true) {
+            self.session.request_keyframe(|number| late.get(number).is_some_and(|is_late| *is_late));
         }
         self.session.timeout(now, out);
     }
 
     /// Looks whether readers want a keyframe.
     fn look(&mut self) {
-        if self.wishes.has_changed().unwrap_or(false) {
-            self.wishes.mark_unchanged();
-            self.keyframes.want();
+        for layer in &mut self.layers {
+            if layer.wishes.has_changed().unwrap_or(false) {
+                layer.wishes.mark_unchanged();
+                self.keyframes.want();
+            }
         }
     }
 
-    /// Why it has to leave, if it has.
+    /// Why it has to leave, if it has. A layer whose slot was taken away is not sent any more.
     pub fn check(&mut self, now: Instant) -> Option<&'static str> {
-        let of_slot = self.publisher.as_ref().and_then(|publisher| publisher.ended().now_or_never());
+        let ended = |layer: &Layer| layer.publisher.as_ref().and_then(|publisher| publisher.ended().now_or_never());
+        let of_slot = self.layers.first().and_then(ended);
+        for layer in self.layers.iter_mut().skip(1) {
+            if let Some(reason) = ended(layer)
+                && let Some(publisher) = layer.publisher.take()
+            {
+                publisher.finish(reason);
+            }
+        }
         let is_late = self.first.is_none() && now.saturating_duration_since(self.since) > CONNECT_WITHIN;
         let of_permit = || self.permit.ended().now_or_never();
         of_slot.or_else(of_permit).or(is_late.then_some("not connected in time"))
     }
 
+    /// The clock of each track begins with the arrival of its first frame. Once the sender has told what its clock was for two of them,
+    /// the second one is moved to where it belongs: audio, and smaller layers, to the first layer.
+    fn align(&mut self) {
+        let Some((main, smaller)) = self.layers.split_first_mut() else { return };
+        let Some(main) = &main.video else { return };
+        if let Some(audio) = self.audio.as_mut().filter(|_| !self.is_aligned) {
+            self.is_aligned = audio.align_with(main);
+        }
+        for layer in smaller.iter_mut().filter(|layer| !layer.is_aligned) {
+            layer.is_aligned = layer.video.as_mut().is_some_and(|video| video.align_with(main));
+        }
+    }
+}
+
+impl Layer {
+    fn new(publisher: Publisher) -> Self {
+        let mut wishes = publisher.keyframe_requests();
+        wishes.mark_unchanged();
+        Self {
+            publisher: Some(publisher),
+            wishes,
+            awaited: AwaitedKeyframe::default(),
+            video: None,
+            is_announced: false,
+            is_aligned: false,
+        }
+    }
+
     /// The tracks whose parameters are known. Audio that is announced is known before its first frame, so that the video need not begin
     /// again for it.
-    fn tracks(&self) -> TrackSet {
+    fn tracks(&self, audio: Option<&Track>, has_audio: bool) -> TrackSet {
         let info = |kind, canonicalizer: &Canonicalizer| {
             let (codec, shape) = canonicalizer.parameters()?;
             Some(TrackInfo { id: id(kind), codec: codec.clone(), shape })
         };
         let video = self.video.as_ref().and_then(|track| info(MediaKind::Video, &track.canonicalizer));
-        let expected = || info(MediaKind::Audio, &Canonicalizer::new(form("opus")?)).filter(|_| self.has_audio);
-        let audio = match &self.audio {
+        let expected = || info(MediaKind::Audio, &Canonicalizer::new(form("opus")?)).filter(|_| has_audio);
+        let audio = match audio {
             Some(track) => info(MediaKind::Audio, &track.canonicalizer),
             None => expected(),
         };
         TrackSet::new(video.into_iter().chain(audio).collect())
     }
+}
 
-    /// The clocks of both tracks begin with the arrival of their first frames. Once the sender has told what its clock was for both,
-    /// audio is moved to where it belongs.
-    fn align(&mut self) {
-        let (Some(video), Some(audio)) = (&self.video, &mut self.audio) else { return };
-        let (false, Some(of_video), Some(of_audio)) = (self.is_aligned, video.report, audio.report) else { return };
-        self.is_aligned = true;
+impl Track {
+    /// Moves it to the clock of another track, if the sender has told both; whether it has.
+    fn align_with(&mut self, main: &Self) -> bool {
+        let (Some(of_main), Some(own)) = (main.report, self.report) else { return false };
         let ours = |(sender, rtp): (i64, i64), shift: i64| rtp.saturating_add(shift).saturating_sub(sender);
-        let skew = ours(of_audio, audio.shift).saturating_sub(ours(of_video, video.shift));
+        let skew = ours(own, self.shift).saturating_sub(ours(of_main, main.shift));
         if skew.abs() < MAX_SKEW {
-            audio.shift -= skew;
+            self.shift -= skew;
         }
+        true
     }
 }
 
 impl Drop for Ingest {
     fn drop(&mut self) {
-        if let Some(publisher) = self.publisher.take() {
+        for publisher in self.layers.drain(..).filter_map(|layer| layer.publisher) {
             publisher.finish(self.reason);
         }
     }

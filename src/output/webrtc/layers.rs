@@ -87,6 +87,13 @@ impl Layers {
         }
     }
 
+    /// Nothing comes in the layer that is sent: its publisher has paused it.
+    pub fn starved(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.switched) >= SETTLING {
+            (self.is_heavy, self.light_since) = (true, now);
+        }
+    }
+
     /// The layer that is to be opened now.
     pub fn wanted(&mut self, now: Instant) -> Option<usize> {
         if let Some((_, since)) = self.pending {
@@ -180,6 +187,20 @@ mod tests {
         // Some losses are no reason to fall, and none to rise.
         assert_eq!(course(100, |_, _| 15), [(0, 0)]);
         assert_eq!(course(100, |_, second| if second < 6 { 100 } else { 15 }).last().unwrap().0, 2);
+    }
+
+    #[test]
+    fn a_layer_that_is_paused_is_left() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut layers = Layers::new(2, start);
+        // A layer that has just begun may take a moment.
+        layers.starved(at(1000));
+        assert_eq!(layers.wanted(at(1000)), None);
+        layers.starved(at(2000));
+        assert_eq!(layers.wanted(at(2000)), Some(1));
+        layers.switched(at(2100));
+        assert_eq!((layers.current(), layers.wanted(at(7000)), layers.wanted(at(7200))), (1, None, Some(0)));
     }
 
     #[test]

@@ -30,6 +30,9 @@ const PACE: Duration = Duration::from_millis(5);
 /// The frames until the live one are shown one after the other in steps of this, so that players do not play them slowly.
 const STEP: Duration = Duration::from_millis(1);
 
+/// A source that sends no picture for so long has paused.
+const PAUSED: Duration = Duration::from_secs(1);
+
 /// One layer is behind another by this at most, in nanoseconds; times that are farther back are of something else.
 const OVERLAP: i64 = 1_000_000_000;
 
@@ -49,6 +52,8 @@ pub struct Play {
     next: Option<Reader>,
     /// The times of the newest frames that were sent, of video and of audio.
     newest: [Option<Time>; 2],
+    /// When the newest picture was sent.
+    shown: Instant,
     progress: Progress,
 }
 
@@ -82,6 +87,7 @@ impl Play {
             patience: is_old.then(|| now + PATIENCE),
             next: None,
             newest: [None; 2],
+            shown: now,
             progress: Progress::default(),
         };
         if !is_old {
@@ -98,6 +104,11 @@ impl Play {
     /// What the viewer has got.
     pub fn progress(&self) -> Progress {
         self.progress
+    }
+
+    /// Whether no picture has come for a while.
+    pub fn is_paused(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.shown) >= PAUSED
     }
 
     /// When [`Play::pump`] is to be called, also if nothing has come.
@@ -250,6 +261,9 @@ impl Play {
             None => time,
         };
         *newest = Some(time);
+        if frame.kind == MediaKind::Video {
+            self.shown = now;
+        }
         self.progress.bytes += session.write(frame, time, now, packets) as u64;
     }
 

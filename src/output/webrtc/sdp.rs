@@ -3,6 +3,8 @@
 /// Most lines and media descriptions of an offer that are read.
 const MAX_LINES: usize = 4096;
 const MAX_MEDIA: usize = 16;
+/// Most layers of a medium that are read.
+const MAX_LAYERS: usize = 8;
 
 /// An offer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct Media {
     pub formats: Vec<Format>,
     /// The header extensions of RTP: numbers and names.
     pub extensions: Vec<(u8, String)>,
+    /// What the layers are called that the client sends (RFC 8853), those first that it prefers.
+    pub layers: Vec<String>,
 }
 
 /// What the client does with media.
@@ -185,6 +189,7 @@ impl Media {
             "sendonly" => self.direction = Direction::Send,
             "recvonly" => self.direction = Direction::Receive,
             "inactive" => self.direction = Direction::Inactive,
+            "simulcast" => self.layers = sent_layers(value),
             "rtcp-mux" => self.has_rtcp_mux = true,
             "extmap" => {
                 if let Some((number, name)) = value.split_once(' ')
@@ -209,6 +214,17 @@ impl Media {
             _ => {}
         }
     }
+}
+
+/// The layers of `send` in `a=simulcast` (RFC 8853, section 5.1). Of alternatives the first one counts; `~` is for those that are paused
+/// at first.
+fn sent_layers(value: &str) -> Vec<String> {
+    let mut words = value.split_whitespace().skip_while(|word| *word != "send").skip(1);
+    let name = |layer: &str| {
+        let name = layer.split(',').next().unwrap_or_default().trim_start_matches('~').to_owned();
+        (!name.is_empty()).then_some(name)
+    };
+    words.next().map(|list| list.split(';').filter_map(name).take(MAX_LAYERS).collect()).unwrap_or_default()
 }
 
 fn media(line: &str) -> Media {

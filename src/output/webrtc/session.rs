@@ -6,7 +6,7 @@ pub mod path;
 
 use self::path::{Choice, Path, Ways};
 use super::{
-    announce::Announced,
+    announce::{Announced, assigned},
     channels::{Channels, Purpose},
     keys::{self, KeySlot},
     mux,
@@ -111,6 +111,8 @@ pub enum Output {
 pub struct Received {
     /// Of which track.
     pub kind: MediaKind,
+    /// Of which layer of it, as [`assigned`] counts them.
+    pub layer: usize,
     /// The name of the codec in lower case.
     pub codec: &'static str,
     /// When it is shown, by the clock of RTP, in nanoseconds.
@@ -139,7 +141,9 @@ enum Role {
     Publisher {
         /// Its video.
         video: Option<Mid>,
-        /// Where it sends several layers of its video: the one that came first.
+        /// The layers of its video, each with its number, where the feed has some.
+        layers: Vec<(Rid, usize)>,
+        /// Where it has none and several are sent: the one that came first.
         first_layer: Option<Option<Rid>>,
     },
 }
@@ -216,13 +220,13 @@ impl Session {
         Ok((Self { rtc, role: Role::Viewer(Box::new(playing)), channels, due: now }, answer))
     }
 
-    /// Answers the offer of a publisher as planned. See [`Session::accept`].
+    /// Answers the offer of a publisher as planned. `layers`: those that the feed has. See [`Session::accept`].
     ///
     /// # Errors
     /// When str0m refuses the offer.
     pub fn accept_publisher(
         offer: &str,
-        plan: &[Announced],
+        (plan, layers): (&[Announced], &[String]),
         identity: &Identity,
         (name, password): (&str, &str),
         candidates: &[Candidate],
@@ -242,20 +246,30 @@ impl Session {
             rtc.add_local_candidate(candidate.clone());
         }
         let answer = accept(&mut rtc, offer)?;
-        let video = plan.iter().find(|media| media.kind == MediaKind::Video).map(|media| media.mid.as_str().into());
-        let (role, channels) = (Role::Publisher { video, first_layer: None }, Channels::default());
+        let video = plan.iter().find(|media| media.kind == MediaKind::Video);
+        let places = video.filter(|_| !layers.is_empty()).map(|video| assigned(&video.layers, layers));
+        let role = Role::Publisher {
+            video: video.map(|media| media.mid.as_str().into()),
+            layers: places.iter().flatten().map(|(name, place)| (name.as_str().into(), *place)).collect(),
+            first_layer: None,
+        };
+        let channels = Channels::default();
         Ok((Self { rtc, role, channels, due: now }, answer))
     }
 
-    /// Asks the publisher for a keyframe.
-    pub fn request_keyframe(&mut self) {
-        let Role::Publisher { video, first_layer } = self.role else { return };
-        let layer = first_layer.flatten();
-        if let Some(mut writer) = video.and_then(|video| self.rtc.writer(video))
-            && writer.is_request_keyframe_possible(KeyframeRequestKind::Pli)
-        {
-            // An error says that there is nothing to ask yet.
-            let _ = writer.request_keyframe(layer, KeyframeRequestKind::Pli);
+    /// Asks the publisher for a keyframe, of those layers of its video that are `wanted`.
+    pub fn request_keyframe(&mut self, wanted: impl Fn(usize) -> bool) {
+        let Role::Publisher { video, layers, first_layer } = &self.role else { return };
+        let Some(mut writer) = video.and_then(|video| self.rtc.writer(video)) else { return };
+        if !writer.is_request_keyframe_possible(KeyframeRequestKind::Pli) {
+            return;
+        }
+        // An error says that there is nothing to ask yet.
+        if layers.is_empty() && wanted(0) {
+            let _ = writer.request_keyframe(first_layer.flatten(), KeyframeRequestKind::Pli);
+        }
+        for (layer, _) in layers.iter().filter(|(_, number)| wanted(*number)) {
+            let _ = writer.request_keyframe(Some(*layer), KeyframeRequestKind::Pli);
         }
     }
 
@@ -492,10 +506,17 @@ impl Session {
             _ => return None,
         };
         let kind = if codec == "opus" { MediaKind::Audio } else { MediaKind::Video };
-        let Role::Publisher { first_layer, .. } = &mut self.role else { return None };
-        if kind == MediaKind::Video && *first_layer.get_or_insert(data.rid) != data.rid {
-            return None;
-        }
+        let Role::Publisher { layers, first_layer, .. } = &mut self.role else { return None };
+        let layer = match kind {
+            MediaKind::Video if layers.is_empty() => {
+                if *first_layer.get_or_insert(data.rid) != data.rid {
+                    return None;
+                }
+                0
+            }
+            MediaKind::Video => layers.iter().find(|(name, _)| data.rid == Some(*name))?.1,
+            MediaKind::Audio => 0,
+        };
         let nanos = |time: MediaTime| i64::try_from(Duration::from(time).as_nanos()).unwrap_or(i64::MAX);
         let report = data.last_sender_info.and_then(|report| {
             let sender = report.ntp_time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -503,6 +524,7 @@ impl Session {
         });
         Some(Received {
             kind,
+            layer,
             codec,
             time: nanos(data.time),
             report,

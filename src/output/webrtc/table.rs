@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 #[derive(Debug, Default)]
 pub struct WhepTable {
     streams: HashMap<String, Arc<StreamHandle>>,
-    /// The stream and its renditions, by the name of the stream that has some.
+    /// The stream with its renditions and the layers of its publisher, by the name of the stream that has some.
     layers: HashMap<String, Vec<Arc<StreamHandle>>>,
 }
 
@@ -32,7 +32,7 @@ impl WhepTable {
         for stream in streams {
             table.streams.insert(stream.config.path.to_string(), stream.clone());
             table.streams.insert(format!("/stream/{}", stream.config.name), stream.clone());
-            let renditions = stream.config.renditions.iter();
+            let renditions = stream.config.renditions.iter().chain(&stream.config.layers);
             let renditions = renditions.filter_map(|name| streams.iter().find(|known| known.config.name == *name));
             let layers: Vec<_> = std::iter::once(stream).chain(renditions).cloned().collect();
             if let [_, _, ..] = &layers[..] {

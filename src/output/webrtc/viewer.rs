@@ -56,13 +56,15 @@ pub struct Viewer {
     counted: [u64; SENT.len()],
 }
 
-/// The layers of a viewer: the stream itself and its renditions, in the order of the configuration.
+/// The layers of a viewer: the stream itself, its renditions and the layers of its publisher, in the order of the configuration.
 #[derive(Debug)]
 pub struct ViewerLayers {
     /// What clients call them.
     pub names: Arc<[String]>,
     /// Which one it is sent.
     pub choice: Layers,
+    /// Their publisher may pause them.
+    are_published: bool,
     /// Has one opened.
     wanted: mpsc::Sender<usize>,
     /// The one that is opened, until its keyframe comes, and its channel in the shard.
@@ -83,9 +85,9 @@ pub struct OpenedLayer {
 }
 
 impl ViewerLayers {
-    /// These; `wanted` takes the numbers of those that are to be opened.
-    pub fn new(names: Arc<[String]>, wanted: mpsc::Sender<usize>, now: Instant) -> Self {
-        Self { choice: Layers::new(names.len(), now), names, wanted, next: None }
+    /// These, which a publisher sends and may pause or which are encoded here; `wanted` takes the numbers of those that are to be opened.
+    pub fn new(names: Arc<[String]>, are_published: bool, wanted: mpsc::Sender<usize>, now: Instant) -> Self {
+        Self { choice: Layers::new(names.len(), now), names, are_published, wanted, next: None }
     }
 }
 
@@ -173,6 +175,9 @@ impl Viewer {
         let (Some(layers), Some(play)) = (&mut self.layers, &mut self.play) else { return };
         if let Some(lost) = lost {
             layers.choice.reported(lost, now);
+        }
+        if layers.are_published && play.is_paused(now) {
+            layers.choice.starved(now);
         }
         if let Some(wanted) = layers.choice.wanted(now)
             && layers.wanted.try_send(wanted).is_err()

@@ -103,7 +103,8 @@ where
     if let [_, _, ..] = route.layers {
         // One at a time is opened.
         let (wanted, receiver) = mpsc::channel(1);
-        viewer.layers = Some(ViewerLayers::new(layer::names(route.layers), wanted, Instant::now()));
+        let are_published = !stream.config.layers.is_empty();
+        viewer.layers = Some(ViewerLayers::new(layer::names(route.layers), are_published, wanted, Instant::now()));
         tokio::spawn(open_layers(route.layers.to_vec(), planned, (shard.clone(), id), receiver));
         layer::announce(asked, &name, response.headers_mut());
     }

@@ -28,7 +28,7 @@ use crate::{
             permit::{Credentials, Permit},
         },
     },
-    source::publisher::PublisherInfo,
+    source::publisher::{PublishError, PublishSlot, Publisher, PublisherInfo},
 };
 use bytes::Bytes;
 use futures_util::Stream;
@@ -48,11 +48,12 @@ pub fn endpoint_of(path: &str) -> Option<(&str, Option<&str>)> {
     Some((endpoint.strip_suffix("/whip")?, Some(session)))
 }
 
-/// Responds to a request for the endpoint of a feed, or a session of it. `is_loop`: what the client publishes is made of this feed.
+/// Responds to a request for the endpoint of a feed, or a session of it. `layers`: those of the feed. `is_loop`: what the client publishes is made of this
+/// feed.
 pub async fn respond<B, E>(
     webrtc: &WebRtc,
     gate: &Gate,
-    (target, is_loop): (Target, bool),
+    (target, layers, is_loop): (Target, Vec<(String, PublishSlot)>, bool),
     session: Option<&str>,
     asked: Asked<'_>,
     body: B,
@@ -68,7 +69,7 @@ where
                 let owner = format!("whip/{}", target.feed());
                 let responded = match (asked.method, session) {
                     (&Method::POST, None) if is_loop => Err(looped(&target)),
-                    (&Method::POST, None) => publish(webrtc, target, permit, &owner, asked, body).await,
+                    (&Method::POST, None) => publish(webrtc, (target, layers), permit, &owner, asked, body).await,
                     (&Method::PATCH, Some(session)) => patch(webrtc, &owner, session, asked, body).await,
                     (&Method::DELETE, Some(session)) => delete(webrtc, &owner, session),
                     _ => Ok(not_allowed(session.is_some())),
@@ -118,7 +119,7 @@ async fn permitted(gate: &Gate, target: &Target, asked: Asked<'_>) -> Result<Per
 
 async fn publish<B, E>(
     webrtc: &WebRtc,
-    target: Target,
+    (target, layers): (Target, Vec<(String, PublishSlot)>),
     permit: Permit,
     owner: &str,
     asked: Asked<'_>,
@@ -137,26 +138,34 @@ where
     let agent = agent(asked.headers).map(|agent| agent.chars().take(AGENT).collect());
     let info =
         PublisherInfo { protocol: PublishProtocol::Webrtc, peer: asked.peer.address, user: permit.user.clone(), agent };
-    let publisher = target.claim(info).await.map_err(|error| match error.fault() {
+    let publisher = target.claim(info.clone()).await.map_err(|error| match error.fault() {
         ClaimFault::Conflict => Problem::new(StatusCode::CONFLICT, &error.to_string()),
         ClaimFault::Forbidden => Problem::new(StatusCode::FORBIDDEN, &error.to_string()),
         ClaimFault::Unavailable => Problem::unavailable(&error.to_string()),
     })?;
+    let offered = media.iter().any(|one| !one.layers.is_empty());
+    let layers = if offered { layers } else { Vec::new() };
+    let (names, slots): (Vec<_>, Vec<_>) = layers.into_iter().unzip();
+    let publishers = claim_layers(&slots, &info).map_err(|error| Problem::unavailable(&error.to_string()))?;
     let [name, own, password] = secrets().ok_or_else(|| Problem::unavailable("the system has no random numbers"))?;
     let has = |kind| media.iter().any(|one| one.kind == kind);
     let announced = (has(MediaKind::Video), has(MediaKind::Audio));
     let (work, ufrag) = (offer.clone(), own.clone());
     let work = move |identity: &Identity, candidates: &[Candidate]| {
-        Session::accept_publisher(&work, &media, identity, (&ufrag, &password), candidates, Instant::now())
+        Session::accept_publisher(&work, (&media, &names), identity, (&ufrag, &password), candidates, Instant::now())
     };
     let (session, answer) = accepted(webrtc, work).await?;
     let number = webrtc.emptiest();
     let shard = webrtc.shard(number).ok_or_else(|| Problem::unavailable("there is no thread for it"))?;
-    let ingest = Ingest::new(session, (publisher, permit), announced, Instant::now());
+    let ingest = Ingest::new(session, (publisher, publishers, permit), announced, Instant::now());
     let theirs = parsed.ufrag.unwrap_or_default();
     let id = webrtc.directory().add(name.clone(), owner.into(), number, offer, [theirs, own.clone()], place);
     shard.adopt(id, Member::Publisher(Box::new(ingest)));
     Ok(made(webrtc, asked, &name, &own, answer))
+}
+
+fn claim_layers(slots: &[PublishSlot], info: &PublisherInfo) -> Result<Vec<Publisher>, PublishError> {
+    slots.iter().map(|slot| slot.claim_layer(info.clone())).collect()
 }
 
 #[cfg(test)]

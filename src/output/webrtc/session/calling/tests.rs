@@ -39,7 +39,7 @@ fn call(now: Instant) -> (Calling, String) {
 fn answer(offer: &str, now: Instant) -> (Session, String) {
     let plan = announced(&Offer::parse(offer).unwrap()).unwrap();
     let (identity, secrets) = (Identity::generate().unwrap(), ("01234567", "0123456789abcdef01234567"));
-    Session::accept_publisher(offer, &plan, &identity, secrets, &[candidate(ENDPOINT)], now).unwrap()
+    Session::accept_publisher(offer, (&plan, &[]), &identity, secrets, &[candidate(ENDPOINT)], now).unwrap()
 }
 
 /// Both sides, on a line without a loss.
@@ -129,7 +129,7 @@ fn media_arrives_and_keyframes_are_asked_for() {
         let media: Vec<_> = media.collect();
         let of = |codec| media.iter().filter(|received| **received == (codec, true)).count();
         assert!(of("vp8") >= 24 && of("opus") >= 24, "{setup}: {media:?}");
-        rig.endpoint.request_keyframe();
+        rig.endpoint.request_keyframe(|_| true);
         rig.pass(100);
         assert!(matches!(rig.of_caller[..], [Output::Ready, Output::WantsKeyframe]), "{:?}", rig.of_caller);
         assert_eq!(rig.caller.stats().pli_count, 1);
