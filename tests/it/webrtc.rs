@@ -351,6 +351,26 @@ fn a_session_is_trickled_restarted_and_deleted() {
     assert!(fresh != tag && text.contains(&format!("a=ice-ufrag:{}", fresh.trim_matches('"'))), "{text}");
     assert!(text.contains("a=ice-lite") && text.contains("a=end-of-candidates"), "{text}");
     assert_eq!((patch(&with(&tag), &other).status, patch(&with(&fresh), &other).status), (412, 204));
+    // Its events are subscribed to.
+    assert!(
+        made.header("link")
+            .unwrap()
+            .contains(&format!("{session}/events>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\""))
+    );
+    let events = format!("{session}/events");
+    let subscribe = |kind: &str, body: &str| send(&server, "POST", &events, &format!("Content-Type: {kind}\r\n"), body);
+    assert_eq!(subscribe("application/json", "[\"left\"]").status, 400);
+    assert_eq!(subscribe("text/plain", "[\"inactive\"]").status, 415);
+    let subscribed = subscribe("application/json", "[\"inactive\", \"viewercount\"]");
+    let url = subscribed.header("location").unwrap().strip_prefix(&server.url("")).unwrap().to_owned();
+    assert_eq!((subscribed.status, url.as_str()), (201, format!("{events}?events=inactive,viewercount").as_str()));
+    assert_eq!(server.get("/cam/whep/0123/events").status, 404);
+    assert_eq!(server.get(&format!("{events}?events=left")).status, 400);
+    let told = server.get(&url).collect(secs(1));
+    assert_eq!(
+        String::from_utf8_lossy(&told),
+        "event: inactive\ndata: {}\n\nevent: viewercount\ndata: {\"viewercount\":0}\n\n"
+    );
     let delete = |target: &str| send(&server, "DELETE", target, "", "").status;
     let is_there = |target: &str| send(&server, "HEAD", target, "", "").status;
     assert_eq!((is_there(&session), is_there("/cam/whep/0123")), (200, 404));

@@ -27,6 +27,20 @@ const LADDER: &str = "
       plain: {feed: cam, video: {codec: h264, preset: ultrafast, bitrate: 1M}}
 ";
 
+/// Has the page keep the events of its session.
+const SUBSCRIBE: &str = "
+    window.told = [];
+    fetch(session + '/events', {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json' },
+        body: JSON.stringify(['active', 'inactive', 'layers', 'viewercount']),
+    }).then((made) => {
+        const source = new EventSource(made.headers.get('location'));
+        for (const name of ['active', 'inactive', 'layers', 'viewercount'])
+            source.addEventListener(name, ({ data }) => told.push([name, JSON.parse(data)]));
+    }, (failure) => { window.failure = String(failure); });
+";
+
 /// Waits until a picture of this width is shown.
 pub fn wait_width(browser: &Browser, width: u32, seconds: u64) {
     let shown = format!(
@@ -60,6 +74,7 @@ fn a_viewer_chooses_a_layer() {
     let browser = player(&server);
     play(&browser, "/cam/whep", "['video', 'audio']");
     wait_width(&browser, 640, 30);
+    browser.run(SUBSCRIBE);
     let names = json!([{"encodingId": "main"}, {"encodingId": "180"}]);
     let state = |active: &str, chosen: Value| json!({"layers": names, "active": active, "chosen": chosen});
     assert_eq!(layers(&server, &browser, "GET", ""), (200, state("main", Value::Null)));
@@ -83,6 +98,12 @@ fn a_viewer_chooses_a_layer() {
     let (status, problem) = layers(&server, &browser, "POST", r#"{"encodingId": "720"}"#);
     assert_eq!(status, 400);
     assert!(problem["detail"].as_str().unwrap().contains("there is no layer `720`: expected"), "{problem}");
+    // All of that was told.
+    let told = browser.run("return window.told");
+    let layer = |active: &str| json!(["layers", {"layers": names, "active": active}]);
+    let expect =
+        [json!(["active", {}]), layer("main"), json!(["viewercount", {"viewercount": 1}]), layer("180"), layer("main")];
+    assert_eq!(told, json!(expect));
     // A stream without renditions has no layers.
     play(&browser, "/plain/whep", "['video']");
     browser.wait("return window.session.includes('/plain/') && window.first !== undefined", secs(30));

@@ -10,6 +10,7 @@ pub mod announce;
 pub mod candidates;
 pub mod channels;
 pub mod directory;
+mod events;
 pub mod exchange;
 pub mod fragment;
 pub mod ingest;

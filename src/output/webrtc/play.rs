@@ -30,7 +30,7 @@ const PACE: Duration = Duration::from_millis(5);
 /// The frames until the live one are shown one after the other in steps of this, so that players do not play them slowly.
 const STEP: Duration = Duration::from_millis(1);
 
-/// A source that sends no picture for so long has paused.
+/// A source that sends nothing for so long has paused.
 const PAUSED: Duration = Duration::from_secs(1);
 
 /// One layer is behind another by this at most, in nanoseconds; times that are farther back are of something else.
@@ -52,8 +52,8 @@ pub struct Play {
     next: Option<Reader>,
     /// The times of the newest frames that were sent, of video and of audio.
     newest: [Option<Time>; 2],
-    /// When the newest picture was sent.
-    shown: Instant,
+    /// When something was sent last: a picture, where there is video.
+    sent: Instant,
     progress: Progress,
 }
 
@@ -87,7 +87,7 @@ impl Play {
             patience: is_old.then(|| now + PATIENCE),
             next: None,
             newest: [None; 2],
-            shown: now,
+            sent: now,
             progress: Progress::default(),
         };
         if !is_old {
@@ -106,9 +106,9 @@ impl Play {
         self.progress
     }
 
-    /// Whether no picture has come for a while.
+    /// Whether nothing has come for a while, of the video where there is some.
     pub fn is_paused(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.shown) >= PAUSED
+        now.saturating_duration_since(self.sent) >= PAUSED
     }
 
     /// When [`Play::pump`] is to be called, also if nothing has come.
@@ -261,8 +261,8 @@ impl Play {
             None => time,
         };
         *newest = Some(time);
-        if frame.kind == MediaKind::Video {
-            self.shown = now;
+        if frame.kind == MediaKind::Video || !has_video(&self.plan) {
+            self.sent = now;
         }
         self.progress.bytes += session.write(frame, time, now, packets) as u64;
     }
@@ -277,7 +277,10 @@ pub fn read(packet: &Packet) -> Option<Arc<Frame>> {
     Frame::read(packet.payload()).map(Arc::new)
 }
 
+fn has_video(plan: &PlayPlan) -> bool {
+    plan.tracks.iter().any(|track| track.kind == MediaKind::Video)
+}
+
 fn entry(plan: &PlayPlan) -> Entry {
-    let has_video = plan.tracks.iter().any(|track| track.kind == MediaKind::Video);
-    Entry { join: if has_video { Join::Keyframe } else { Join::Live }, header: true }
+    Entry { join: if has_video(plan) { Join::Keyframe } else { Join::Live }, header: true }
 }

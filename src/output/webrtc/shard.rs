@@ -5,6 +5,7 @@
 
 use super::{
     directory::Directory,
+    events::SessionState,
     ingest::Ingest,
     keyframes::KeyframeRequests,
     mux::SessionId,
@@ -33,7 +34,7 @@ use std::{
     task::{Wake, Waker},
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// Most datagrams that wait: what a fast viewer sends in a second, of each of hundreds.
 const MAX_WAITING: usize = 4096;
@@ -159,6 +160,8 @@ pub enum Command {
     Choose(Option<usize>, oneshot::Sender<bool>),
     /// Which layers there are.
     Layers(oneshot::Sender<Option<LayerState>>),
+    /// What the session is doing, and its changes; `None` when it has subscribers enough.
+    Watch(oneshot::Sender<Option<watch::Receiver<SessionState>>>),
     /// The viewer leaves.
     Close(&'static str),
 }
@@ -351,6 +354,9 @@ impl Loop {
                     chosen: layers.choice.chosen(),
                 };
                 let _ = reply.send(layers.map(state));
+            }),
+            Command::Watch(reply) => self.with(id, now, |member, _| {
+                let _ = reply.send(member.viewer().and_then(|viewer| viewer.watched(now)));
             }),
             Command::Close(reason) => self.with(id, now, |member, out| {
                 out.events.push(Output::Ended(reason));

@@ -18,10 +18,19 @@ pub struct WhepRoute<'a> {
     pub stream: &'a Arc<StreamHandle>,
     /// The name of a session of it; `None` for the endpoint, where sessions are made.
     pub session: Option<&'a str>,
-    /// The layers of the session are meant.
-    pub is_layer: bool,
+    /// What of the session is meant, if not the session itself.
+    pub part: Option<SessionPart>,
     /// What sessions may be sent: the stream and its renditions, the largest first; none where there is no choice.
     pub layers: &'a [Arc<StreamHandle>],
+}
+
+/// What has a URL below that of a session: extensions of WHEP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionPart {
+    /// The layers that it may be sent.
+    Layer,
+    /// Events of its stream.
+    Events,
 }
 
 impl WhepTable {
@@ -48,8 +57,12 @@ impl WhepTable {
 
     /// What a percent-decoded path stands for.
     pub fn find<'a>(&'a self, path: &'a str) -> Option<WhepRoute<'a>> {
-        let session_path = path.strip_suffix("/layer").filter(|path| !path.ends_with("/whep"));
-        let (path, is_layer) = (session_path.unwrap_or(path), session_path.is_some());
+        let parts = [("/layer", SessionPart::Layer), ("/events", SessionPart::Events)];
+        let of_session = |(ending, part): (&str, _)| {
+            let session = path.strip_suffix(ending).filter(|path| !path.ends_with("/whep"))?;
+            Some((session, Some(part)))
+        };
+        let (path, part) = parts.into_iter().find_map(of_session).unwrap_or((path, None));
         let (path, session) = match path.strip_suffix("/whep") {
             Some(path) => (path, None),
             None => {
@@ -58,10 +71,10 @@ impl WhepTable {
             }
         };
         let stream = self.streams.get(path)?;
-        if is_layer && session.is_none() {
+        if part.is_some() && session.is_none() {
             return None;
         }
         let layers = self.layers.get(stream.config.name.as_str()).map(Vec::as_slice).unwrap_or_default();
-        Some(WhepRoute { stream, session, is_layer, layers })
+        Some(WhepRoute { stream, session, part, layers })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     channels,
+    events::{MAX_SUBSCRIBERS, SessionState},
     layers::Layers,
     negotiation::PlayPlan,
     play::Play,
@@ -19,7 +20,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How long a client may take to connect after its offer was answered.
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
@@ -52,6 +53,8 @@ pub struct Viewer {
     viewer: Option<ViewerHandle>,
     /// The newest frame of which the client has a message.
     reported_frame: Option<u32>,
+    /// What subscribers to its events know, once there was one.
+    state: Option<watch::Sender<SessionState>>,
     /// The counts that are in the sums of the server.
     counted: [u64; SENT.len()],
 }
@@ -130,6 +133,7 @@ impl Viewer {
             since: now,
             viewer: None,
             reported_frame: None,
+            state: None,
             counted: [0; SENT.len()],
         }
     }
@@ -240,6 +244,21 @@ impl Viewer {
         }
     }
 
+    /// A subscription to what it is doing; `None` when there are enough.
+    pub fn watched(&mut self, now: Instant) -> Option<watch::Receiver<SessionState>> {
+        let state = self.state(now);
+        let sender = self.state.get_or_insert_with(|| watch::Sender::new(state));
+        (sender.receiver_count() < MAX_SUBSCRIBERS).then(|| sender.subscribe())
+    }
+
+    fn state(&self, now: Instant) -> SessionState {
+        SessionState {
+            is_active: self.play.as_ref().is_some_and(|play| !play.is_paused(now)),
+            viewers: self.viewers.stats().now,
+            layers: self.layers.as_ref().map(|layers| (layers.names.clone(), layers.choice.current())),
+        }
+    }
+
     /// What it was sent and asked for since the last call.
     pub fn sent(&mut self) -> [u64; SENT.len()] {
         let counts = self.session.stats().counts();
@@ -256,6 +275,10 @@ impl Viewer {
         if let Some(viewer) = &mut self.viewer {
             viewer.report(progress);
             viewer.report_rtp(self.session.stats());
+        }
+        if let Some(sender) = self.state.as_ref().filter(|sender| sender.receiver_count() > 0) {
+            let state = self.state(now);
+            sender.send_if_modified(|before| std::mem::replace(before, state.clone()) != state);
         }
         let is_late = self.play.is_none() && now.saturating_duration_since(self.since) > CONNECT_WITHIN;
         self.about.pass.end().reason().or(is_late.then_some("not connected in time"))

@@ -1,6 +1,7 @@
 //! WHEP (draft-ietf-wish-whep): a POST of an offer makes a session, whose URL takes PATCH and DELETE.
 
 use super::{
+    events,
     exchange::{
         Asked, Problem, accepted, delete, endpoint, find, has_type, made, not_allowed, patch, permit_offer, place,
         read, secrets,
@@ -13,7 +14,7 @@ use super::{
     session::{Identity, Session},
     shard::Member,
     switching::open_layers,
-    table::WhepRoute,
+    table::{SessionPart, WhepRoute},
     viewer::{About, Viewer, ViewerLayers},
 };
 use crate::{
@@ -42,10 +43,27 @@ where
     B: Stream<Item = Result<Bytes, E>> + Send,
 {
     let name = route.stream.config.name.as_str();
-    if let (true, Some(session)) = (route.is_layer, route.session) {
-        return layer::respond(webrtc, name, session, asked, body).await.unwrap_or_else(Problem::response);
-    }
-    let responded = match (asked.method, route.session) {
+    let responded = match (route.part, route.session) {
+        (Some(SessionPart::Layer), Some(session)) => layer::respond(webrtc, name, session, asked, body).await,
+        (Some(SessionPart::Events), Some(session)) => events::respond(webrtc, name, session, asked, body).await,
+        (_, session) => of_session(webrtc, route, session, (admission, access), asked, body).await,
+    };
+    responded.unwrap_or_else(Problem::response)
+}
+
+async fn of_session<B, E>(
+    webrtc: &WebRtc,
+    route: WhepRoute<'_>,
+    session: Option<&str>,
+    (admission, access): (&Admission, &Access),
+    asked: Asked<'_>,
+    body: B,
+) -> Result<Response, Problem>
+where
+    B: Stream<Item = Result<Bytes, E>> + Send,
+{
+    let name = route.stream.config.name.as_str();
+    match (asked.method, session) {
         (&Method::GET | &Method::HEAD, None) => Ok(endpoint(asked.method)),
         // Whoever gets no media asks whether it is still there.
         (&Method::GET | &Method::HEAD, Some(session)) => find(webrtc, name, session).map(|_| endpoint(asked.method)),
@@ -55,9 +73,8 @@ where
         },
         (&Method::PATCH, Some(session)) => patch(webrtc, name, session, asked, body).await,
         (&Method::DELETE, Some(session)) => delete(webrtc, name, session),
-        _ => Ok(not_allowed(route.session.is_some())),
-    };
-    responded.unwrap_or_else(Problem::response)
+        _ => Ok(not_allowed(session.is_some())),
+    }
 }
 
 async fn play<B, E>(
@@ -108,6 +125,7 @@ where
         tokio::spawn(open_layers(route.layers.to_vec(), planned, (shard.clone(), id), receiver));
         layer::announce(asked, &name, response.headers_mut());
     }
+    events::announce(asked, &name, response.headers_mut());
     shard.adopt(id, Member::Viewer(Box::new(viewer)));
     Ok(response)
 }
