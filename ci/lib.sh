@@ -10,7 +10,7 @@ alone=(resilience:: live_edits::edits_disturb live_edits::a_long_list srt::five_
 # Tests whose browsers, players and encoders take most of the processors: a few run at a time, beside the others, which wait for most
 # of their time.
 # shellcheck disable=SC2034
-heavy=(browsers:: changes:: codecs:: dash:: embedding:: examples:: ffmpeg9:: firefox:: hls_players:: join_matrix:: joins:: keyboard:: manage:: pages:: players:: screens:: webrtc:: webrtc_layers:: webrtc_simulcast::)
+heavy=(browsers:: changes:: codecs:: dash:: embedding:: examples:: ffmpeg9:: firefox:: hls_players:: join_matrix:: joins:: keyboard:: manage:: pages:: players:: screens:: webrtc:: webrtc_channels:: webrtc_layers:: webrtc_simulcast::)
 # What Chromium does in ci/test, and Firefox in ci/long; what players do for so long that little else may run meanwhile; and what ffmpeg
 # requests of a stream whose encoder keeps up from its first frame on.
 # shellcheck disable=SC2034

@@ -13,6 +13,7 @@ mod api;
 mod auth;
 mod av_keys;
 pub mod change;
+mod channels;
 mod codec;
 mod datagram_url;
 mod diagnostics;
@@ -80,6 +81,7 @@ mod whip_url;
 mod yaml;
 
 pub use about::{About, is_name as is_label_name};
+pub use channels::{ChannelHook, ChannelTarget};
 pub use codec::{AudioCodec, Codec, VideoCodec};
 pub use datagram_url::{DatagramUrl, Fec};
 pub use diagnostics::{Diagnostic, Diagnostics, Position};

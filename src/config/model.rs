@@ -2,6 +2,7 @@
 
 use super::{
     about::About,
+    channels::ChannelHook,
     codec::Codec,
     hooks::Hook,
     link::Link,
@@ -204,11 +205,13 @@ pub struct WebRtc {
     pub tcp: bool,
     /// Servers of STUN and TURN for clients (RFC 7064, RFC 7065).
     pub ice_servers: Vec<String>,
+    /// What is behind data channels, by their labels.
+    pub channels: Vec<ChannelHook>,
 }
 
 impl Default for WebRtc {
     fn default() -> Self {
-        Self { hosts: Vec::new(), udp: None, tcp: true, ice_servers: Vec::new() }
+        Self { hosts: Vec::new(), udp: None, tcp: true, ice_servers: Vec::new(), channels: Vec::new() }
     }
 }
 

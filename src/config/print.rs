@@ -234,6 +234,8 @@ mod tests {
         any_text().prop_map(|text| format!("a{}b", text))
     }
 
+    const CHANNELS: &str = "webrtc: {channels: {a b: {url: 'wss://h/x?y'}, c: {run: [d, e f]}}}";
+
     fn words() -> impl Strategy<Value = Vec<String>> {
         (any_text(), prop::collection::vec(prop_oneof![any_text(), Just(String::new())], 0..4))
             .prop_map(|(program, arguments)| [vec![program], arguments].concat())
@@ -441,6 +443,7 @@ mod tests {
                     udp: events.then_some(listen_port),
                     tcp: config,
                     ice_servers: if events { vec!["turn:turn.example:3478?transport=tcp".to_owned()] } else { Vec::new() },
+                    channels: if home { crate::config::parse(CHANNELS).unwrap().webrtc.unwrap().channels } else { Vec::new() },
                 });
                 let editing = if metrics { Editing::Write } else { Editing::ReadOnly };
                 let api = Api { editing, exec: events, ..Api::default() };

@@ -301,6 +301,18 @@ pub(super) struct WebRtc {
     pub(super) tcp: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ice_servers: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) channels: Option<Value>,
+}
+
+/// One entry of `channels` of `webrtc:`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Channel {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) run: Option<Value>,
 }
 
 /// One entry of `templates:`. Never printed: what uses it is.
@@ -645,6 +657,7 @@ mod tests {
             ("`rtsp:`", keys::<Rtsp>()),
             ("`rtsp.multicast:`", keys::<RtspMulticast>()),
             ("`webrtc:`", keys::<WebRtc>()),
+            ("`webrtc.channels:`", keys::<Channel>()),
             ("`srt:`", keys::<Srt>()),
             ("`srs:`", keys::<Srs>()),
             ("`hooks:`", keys::<Hook>()),

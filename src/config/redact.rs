@@ -24,6 +24,9 @@ pub fn masked(config: &Config) -> Config {
         *passphrase = Secret::new(MASK);
     }
     config.hooks = config.hooks.iter().map(|hook| hook.masked(words_without_secrets)).collect();
+    for hook in config.webrtc.iter_mut().flat_map(|webrtc| &mut webrtc.channels) {
+        *hook = hook.masked(words_without_secrets);
+    }
     config.telemetry = config.telemetry.as_ref().map(Telemetry::masked);
     config.patterns = config.patterns.iter().map(PublishPattern::masked).collect();
     for feed in &mut config.feeds {

@@ -198,7 +198,12 @@ fn schema() -> Value {
     let webrtc = section("`webrtc:`", raw::keys::<raw::WebRtc>(), |key| match key {
         "hosts" | "ice_servers" => texts(),
         "tcp" => flag(),
+        "channels" => named("channel"),
         _ => json!({"type": ["integer", "null"], "minimum": 0, "maximum": 65535}),
+    });
+    let channel = section("`webrtc.channels:`", raw::keys::<raw::Channel>(), |key| match key {
+        "url" => json!({"type": "string", "pattern": "^wss?://"}),
+        _ => json!({"type": ["string", "array"], "items": scalar()}),
     });
     let srs = section("`srs:`", raw::keys::<raw::Srs>(), |_| scalar());
     let srt = section("`srt:`", raw::keys::<raw::Srt>(), |key| match key {
@@ -353,6 +358,7 @@ fn schema() -> Value {
         "rtsp": rtsp,
         "multicast": multicast,
         "webrtc": webrtc,
+        "channel": channel,
         "srt": srt,
         "srs": srs,
         "user": user,

@@ -35,7 +35,8 @@ impl Validator {
             let message = format!("has {} servers, at most {MAX_ICE_SERVERS} are possible", ice_servers.len());
             self.note(&servers_path, super::spans::Place::Key, message);
         }
-        Some(WebRtc { hosts, udp, tcp, ice_servers })
+        let channels = self.channels(&path.key("channels"), keys.channels);
+        Some(WebRtc { hosts, udp, tcp, ice_servers, channels })
     }
 }
 
@@ -49,6 +50,7 @@ pub(super) fn printed(webrtc: &WebRtc) -> Value {
         ice_servers: list(&webrtc.ice_servers),
         udp: webrtc.udp.map(Value::from),
         tcp: Some(Value::Bool(webrtc.tcp)),
+        channels: super::channels::printed(&webrtc.channels),
     };
     serde_yaml::to_value(&keys).unwrap_or_default()
 }
@@ -101,7 +103,10 @@ mod tests {
 
     #[test]
     fn faults() {
-        check("webrtc: yes", "1:9: webrtc: expected keys like `hosts:`, `udp:`, `tcp:`, `ice_servers:`, found \"yes\"");
+        check(
+            "webrtc: yes",
+            "1:9: webrtc: expected keys like `hosts:`, `udp:`, `tcp:`, `ice_servers:`, `channels:`, found \"yes\"",
+        );
         check("webrtc: {udp: 70000}", "1:15: webrtc.udp: expected a port from 0 to 65535, found \"70000\"");
         let server = "expected an address like stun:stun.example.org:3478 or turn:turn.example.org";
         for text in ["stun.example.org", "http://a", "stun:a b", "turn:user@a", "turn:a?x=y", "stun:"] {

@@ -1,15 +1,10 @@
 //! A program of a hook: no shell, its messages are kept for the log, and its guard ends it with all that it has started.
 
-use crate::sys::guard;
-use rustix::process::{Pid, Signal, kill_process};
-use std::{
-    process::Stdio,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use crate::sys::guard::{self, Guarded};
+use std::{process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    process::{Child, ChildStderr},
+    process::ChildStderr,
 };
 
 /// Time for a guard to end its program.
@@ -39,9 +34,6 @@ pub(super) enum Ended {
     ByOrder,
 }
 
-/// The guard of a program, which ends it when this is dropped.
-struct Running(Mutex<Option<Pid>>);
-
 impl Program<'_> {
     /// Runs it to its end, or until `until` resolves: it is ended then.
     ///
@@ -53,7 +45,7 @@ impl Program<'_> {
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         drop(command);
-        let running = Running::of(&child);
+        let running = Guarded::new(&child);
         let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
         let talk = async {
             let write = async {
@@ -99,32 +91,4 @@ async fn last_messages(stderr: Option<ChildStderr>) -> String {
         }
     }
     String::from_utf8_lossy(&messages).into_owned()
-}
-
-impl Running {
-    fn of(child: &Child) -> Self {
-        Self(Mutex::new(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))))
-    }
-
-    fn pid(&self) -> MutexGuard<'_, Option<Pid>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Its number may be another process's from now on.
-    fn has_ended(&self) {
-        *self.pid() = None;
-    }
-
-    /// Has the guard end it.
-    fn terminate(&self) {
-        if let Some(pid) = *self.pid() {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.terminate();
-    }
 }

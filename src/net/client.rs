@@ -41,6 +41,11 @@ pub struct Exchange {
     _connection: Connection,
 }
 
+/// A connection in both directions.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
 #[derive(Debug)]
 struct Connection(JoinHandle<()>);
 
@@ -114,11 +119,7 @@ impl HttpClient {
     /// See [`ClientError`].
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Exchange, ClientError> {
         let uri = request.uri().clone();
-        let (host, port, is_encrypted) = target(&uri)?;
-        let failed = |source| ClientError::Connect { host: format!("{host}:{port}"), source };
-        let refused = |source| ClientError::Tls { host: format!("{host}:{port}"), source };
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let socket = TcpStream::connect((bare, port)).await.map_err(failed)?;
+        let connected = self.connect(target(&uri)?).await?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         *request.uri_mut() = path.parse().map_err(|_| ClientError::Address(uri.to_string()))?;
         if let Some(authority) = uri.authority()
@@ -126,25 +127,39 @@ impl HttpClient {
         {
             request.headers_mut().insert(header::HOST, value);
         }
+        exchange(connected, request).await
+    }
+
+    /// Connects to this host and port, encrypted or not. Cancel-safe.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn connect(
+        &self,
+        (host, port, is_encrypted): (&str, u16, bool),
+    ) -> Result<Box<dyn ByteStream>, ClientError> {
+        let failed = |source| ClientError::Connect { host: format!("{host}:{port}"), source };
+        let refused = |source| ClientError::Tls { host: format!("{host}:{port}"), source };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let socket = TcpStream::connect((bare, port)).await.map_err(failed)?;
         if !is_encrypted {
-            return exchange(socket, request).await;
+            return Ok(Box::new(socket));
         }
         let config = self.0.as_ref().map_err(|error| ClientError::Trust(error.clone()))?;
         let name = ServerName::try_from(bare.to_owned()).map_err(|error| ClientError::Name(bare.to_owned(), error))?;
-        let socket = TlsConnector::from(config.clone()).connect(name, socket).await.map_err(refused)?;
-        exchange(socket, request).await
+        Ok(Box::new(TlsConnector::from(config.clone()).connect(name, socket).await.map_err(refused)?))
     }
 }
 
 /// The host, port and encryption of an address.
 ///
 /// # Errors
-/// When it is none of HTTP.
+/// When it is none of HTTP or WebSockets.
 pub fn target(uri: &Uri) -> Result<(&str, u16, bool), ClientError> {
     let bad = || ClientError::Address(uri.to_string());
     let is_encrypted = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
+        Some("http" | "ws") => false,
+        Some("https" | "wss") => true,
         _ => return Err(bad()),
     };
     let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
@@ -184,6 +199,7 @@ mod tests {
         check("http://a/x?y", Some(("a", 80, false)));
         check("https://a.example:8443", Some(("a.example", 8443, true)));
         check("http://[::1]:1/", Some(("[::1]", 1, false)));
+        check("wss://a/x", Some(("a", 443, true)));
         check("ftp://a/", None);
         check("/a", None);
         check("http://u:p@a/", None);

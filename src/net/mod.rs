@@ -13,7 +13,7 @@ mod reject;
 pub mod segments;
 pub mod tls;
 
-pub use client::{ClientError, Exchange, HttpClient};
+pub use client::{ByteStream, ClientError, Exchange, HttpClient, target};
 pub use control_socket::{ControlSocket, places, usual_place};
 pub use datagrams::DatagramSender;
 pub use interface::Interface;

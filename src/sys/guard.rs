@@ -6,15 +6,16 @@
 
 use super::{orphans, proc_stats};
 use command_fds::{CommandFdExt, FdMapping};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 use std::{
     ffi::OsString,
     os::{fd::OwnedFd, unix::process::ExitStatusExt},
     process::{ExitCode, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{
-    process::Command,
+    process::{Child, Command},
     signal::unix::{SignalKind, signal},
 };
 
@@ -157,6 +158,39 @@ pub fn command(argv: &[String], inputs: Vec<OwnedFd>, memory_max: Option<u64>) -
         command.fd_mappings(mappings).map_err(std::io::Error::other)?;
     }
     Ok(command)
+}
+
+/// The guard of a program, which ends it when this is dropped.
+#[derive(Debug)]
+pub struct Guarded(Mutex<Option<Pid>>);
+
+impl Guarded {
+    /// That of a process which [`command`] has started.
+    pub fn new(child: &Child) -> Self {
+        Self(Mutex::new(child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))))
+    }
+
+    fn pid(&self) -> MutexGuard<'_, Option<Pid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its number may be another process's from now on.
+    pub fn has_ended(&self) {
+        *self.pid() = None;
+    }
+
+    /// Has the guard end the program.
+    pub fn terminate(&self) {
+        if let Some(pid) = *self.pid() {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.terminate();
+    }
 }
 
 /// The file that a program under a guard reads its further input `number` from; the first one is 1.

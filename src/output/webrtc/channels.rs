@@ -1,6 +1,6 @@
 //! Data channels (RFC 8831): what a client asks for by the label of one, and the messages that it gets. Pure.
 //!
-//! The server closes none of them: when both sides close one at a time, browsers use its number again before the other side has
+//! The server closes those only that lead to something which has ended: when both sides close one at a time, browsers use its number again before the other side has
 //! released it, and the next channel never opens.
 
 use super::negotiation::PlayPlan;
@@ -18,14 +18,16 @@ pub enum Purpose {
     Echo,
     /// The client gets messages: what the stream is, and when each frame left.
     Control,
+    /// The messages go to what has this place in the configuration.
+    Hook(usize),
 }
 
 impl Purpose {
-    fn of(label: &str) -> Option<Self> {
+    fn of(label: &str, hooks: &[String]) -> Option<Self> {
         match label {
             "echo" => Some(Self::Echo),
             "control" => Some(Self::Control),
-            _ => None,
+            _ => hooks.iter().position(|hook| hook == label).map(Self::Hook),
         }
     }
 }
@@ -35,15 +37,22 @@ impl Purpose {
 pub struct Channels {
     open: Vec<(ChannelId, Purpose)>,
     is_undescribed: bool,
+    /// The labels of those that lead to something outside.
+    hooks: Vec<String>,
 }
 
 impl Channels {
-    /// A channel opened.
-    pub fn opened(&mut self, id: ChannelId, label: &str) {
-        if let Some(purpose) = Purpose::of(label).filter(|_| self.open.len() < MAX_CHANNELS) {
-            self.open.push((id, purpose));
-            self.is_undescribed |= purpose == Purpose::Control;
-        }
+    /// The labels of channels that lead to something outside.
+    pub fn set_hooks(&mut self, labels: Vec<String>) {
+        self.hooks = labels;
+    }
+
+    /// A channel opened: what it is for, if it is for something.
+    pub fn opened(&mut self, id: ChannelId, label: &str) -> Option<Purpose> {
+        let purpose = Purpose::of(label, &self.hooks).filter(|_| self.open.len() < MAX_CHANNELS)?;
+        self.open.push((id, purpose));
+        self.is_undescribed |= purpose == Purpose::Control;
+        Some(purpose)
     }
 
     /// A channel closed.
@@ -92,9 +101,10 @@ mod tests {
 
     #[test]
     fn a_label_says_what_a_channel_is_for() {
-        assert_eq!(Purpose::of("echo"), Some(Purpose::Echo));
-        assert_eq!(Purpose::of("control"), Some(Purpose::Control));
-        assert_eq!((Purpose::of(""), Purpose::of("Echo")), (None, None));
+        let of = |label| Purpose::of(label, &["chat".to_owned(), "lights".to_owned()]);
+        assert_eq!((of("echo"), of("control")), (Some(Purpose::Echo), Some(Purpose::Control)));
+        assert_eq!((of("lights"), of("")), (Some(Purpose::Hook(1)), None));
+        assert_eq!((of("Echo"), of("Chat")), (None, None));
     }
 
     #[test]

@@ -20,7 +20,10 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 use str0m::Candidate;
 use tokio::sync::oneshot;
 
@@ -304,6 +307,12 @@ pub(super) fn secrets() -> Option<[String; 3]> {
         Some(HEXLOWER.encode(&bytes))
     };
     Some([secret(16)?, secret(8)?, secret(16)?])
+}
+
+/// What a session is, as programs behind its data channels find it in their environment.
+pub(super) fn described(name: &str, peer: SocketAddr, user: Option<String>) -> Vec<(&'static str, String)> {
+    let user = user.map(|user| ("VOYANDZ_USER", user));
+    [("VOYANDZ_STREAM", name.to_owned()), ("VOYANDZ_PEER", peer.to_string())].into_iter().chain(user).collect()
 }
 
 /// What of a query permits the request, so that the URL of the session has it too: clients know of nothing else that they should add.

@@ -1,11 +1,12 @@
 //! The UDP port of all sessions: bound once, received from by one thread, sent to by all shards.
 
 use super::{
+    bridge::Bridges,
     candidates::{advertised, doubt},
     directory::{Directory, Full, Place},
-    mux::Source,
+    mux::{SessionId, Source},
     send::{Connections, SendPath},
-    session::Identity,
+    session::{Identity, Session},
     shard::{Datagram, Loop, Shard},
 };
 use crate::{
@@ -58,6 +59,7 @@ struct Inner {
     waiting: Semaphore,
     stats: Arc<WebRtcStats>,
     connections: Arc<Connections>,
+    bridges: Bridges,
     stop: CancellationToken,
 }
 
@@ -109,6 +111,7 @@ impl WebRtc {
             waiting: Semaphore::new(ANSWERS + WAITING),
             stats: stats.clone(),
             connections,
+            bridges: Bridges::default(),
             stop: CancellationToken::new(),
         };
         let this = Self(Arc::new(inner));
@@ -133,6 +136,15 @@ impl WebRtc {
         *self.0.config.lock().unwrap_or_else(PoisonError::into_inner) = config.clone();
         let found = self.look_up().await;
         self.set_addresses(found);
+    }
+
+    /// Has what is behind data channels serve those of a session, which `about` describes.
+    pub fn bridge(&self, session: &mut Session, of: (Arc<Shard>, SessionId), about: Vec<(&'static str, String)>) {
+        let hooks = self.config().channels;
+        if !hooks.is_empty() {
+            let labels = hooks.iter().map(|hook| hook.label.clone()).collect();
+            session.set_hooks(labels, self.0.bridges.serve(&hooks, of, about));
+        }
     }
 
     fn config(&self) -> config::WebRtc {

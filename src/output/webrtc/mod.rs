@@ -7,6 +7,7 @@
 //! is ever waited for.
 
 pub mod announce;
+pub mod bridge;
 pub mod candidates;
 pub mod channels;
 pub mod directory;

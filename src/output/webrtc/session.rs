@@ -7,6 +7,7 @@ pub mod path;
 use self::path::{Choice, Path, Ways};
 use super::{
     announce::{Announced, assigned},
+    bridge::{Hooked, Message, OpenedChannel},
     channels::{Channels, Purpose},
     keys::{self, KeySlot},
     mux,
@@ -29,12 +30,14 @@ use std::{
 use str0m::{
     Candidate, Event, IceConnectionState, IceCreds, Input, Output as RtcOutput, Rtc, RtcConfig, RtcError,
     change::SdpOffer,
+    channel::ChannelId,
     config::{CryptoProvider, DtlsCert},
     format::{Codec, FormatParams},
     media::{Frequency, KeyframeRequestKind, MediaData, MediaTime, Mid, Pt, Rid},
     net::{Protocol, Receive},
     rtp::{Extension, ExtensionMap},
 };
+use tokio::sync::mpsc;
 
 /// Reports of str0m for a viewer's tracks, which would have the numbers of ours: none is sent.
 const NEVER: Duration = Duration::from_secs(86_400);
@@ -131,6 +134,8 @@ pub struct Session {
     rtc: Rtc,
     role: Role,
     channels: Channels,
+    /// The channels that lead to something outside.
+    hooked: Hooked,
     /// When the next timeout is due.
     due: Instant,
 }
@@ -217,7 +222,8 @@ impl Session {
         let ways = Ways::new(Choice::Theirs);
         let playing = Playing { keys, tracks, clock: clock(now, wall), sender: None, ways };
         let channels = Channels::default();
-        Ok((Self { rtc, role: Role::Viewer(Box::new(playing)), channels, due: now }, answer))
+        let role = Role::Viewer(Box::new(playing));
+        Ok((Self { rtc, role, channels, hooked: Hooked::default(), due: now }, answer))
     }
 
     /// Answers the offer of a publisher as planned. `layers`: those that the feed has. See [`Session::accept`].
@@ -254,7 +260,7 @@ impl Session {
             first_layer: None,
         };
         let channels = Channels::default();
-        Ok((Self { rtc, role, channels, due: now }, answer))
+        Ok((Self { rtc, role, channels, hooked: Hooked::default(), due: now }, answer))
     }
 
     /// Asks the publisher for a keyframe, of those layers of its video that are `wanted`.
@@ -394,6 +400,30 @@ impl Session {
         self.advance(now, out);
     }
 
+    /// Channels with these labels lead to something outside, which is told of them there.
+    pub fn set_hooks(&mut self, labels: Vec<String>, opened: mpsc::Sender<OpenedChannel>) {
+        self.channels.set_hooks(labels);
+        self.hooked = Hooked::new(opened);
+    }
+
+    /// Sends the client a message on a channel. One that does not read what it is sent loses the channel.
+    pub fn say(&mut self, id: ChannelId, message: &Message, now: Instant, out: &mut Out) {
+        if let Some(mut channel) = self.rtc.channel(id)
+            && !channel.write(!message.is_text, &message.data).unwrap_or(false)
+        {
+            self.end_channel(id, now, out);
+        }
+        self.advance(now, out);
+    }
+
+    /// Closes a channel, as what it leads to has ended.
+    pub fn end_channel(&mut self, id: ChannelId, now: Instant, out: &mut Out) {
+        if self.hooked.close(id) {
+            self.rtc.direct_api().close_data_channel(id);
+            self.advance(now, out);
+        }
+    }
+
     /// The timestamp of the newest frame of video that was sent, and what the clock of the system is, in milliseconds since 1970.
     pub fn newest_frame(&self, now: Instant) -> Option<(u32, u64)> {
         let sender = self.sender()?;
@@ -453,14 +483,30 @@ impl Session {
                     out.push(playing.connected());
                 }
             }
-            Event::ChannelOpen(id, label) => self.channels.opened(id, &label),
-            Event::ChannelClose(id) => self.channels.closed(id),
+            Event::ChannelOpen(id, label) => {
+                if let Some(Purpose::Hook(hook)) = self.channels.opened(id, &label)
+                    && !self.hooked.open(id, hook)
+                {
+                    self.rtc.direct_api().close_data_channel(id);
+                }
+            }
+            Event::ChannelClose(id) => {
+                self.channels.closed(id);
+                self.hooked.close(id);
+            }
             Event::ChannelData(data) => {
                 if self.channels.purpose(data.id) == Some(Purpose::Echo)
                     && let Some(mut channel) = self.rtc.channel(data.id)
                 {
                     // What does not fit is not sent back: nothing is held for who does not read.
                     let _ = channel.write(data.binary, &data.data);
+                }
+                let (id, is_text) = (data.id, !data.binary);
+                if matches!(self.channels.purpose(id), Some(Purpose::Hook(_)))
+                    && !self.hooked.send(id, Message { is_text, data: data.data })
+                {
+                    // Who sends more than is taken must not be held back, as the others of the session would be.
+                    self.rtc.direct_api().close_data_channel(id);
                 }
             }
             Event::MediaData(data) => out.extend(self.received(data).map(Output::Media)),

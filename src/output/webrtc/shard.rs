@@ -4,6 +4,7 @@
 //! is bounded: datagrams beyond that are dropped, as by a socket.
 
 use super::{
+    bridge::Message,
     directory::Directory,
     events::SessionState,
     ingest::Ingest,
@@ -34,7 +35,8 @@ use std::{
     task::{Wake, Waker},
     time::{Duration, Instant},
 };
-use tokio::sync::{oneshot, watch};
+use str0m::channel::ChannelId;
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 /// Most datagrams that wait: what a fast viewer sends in a second, of each of hundreds.
 const MAX_WAITING: usize = 4096;
@@ -162,6 +164,10 @@ pub enum Command {
     Layers(oneshot::Sender<Option<LayerState>>),
     /// What the session is doing, and its changes; `None` when it has subscribers enough.
     Watch(oneshot::Sender<Option<watch::Receiver<SessionState>>>),
+    /// Something outside sends this on a data channel. The permit bounds what waits here.
+    Say(ChannelId, Message, OwnedSemaphorePermit),
+    /// What a data channel leads to has ended.
+    EndChannel(ChannelId),
     /// The viewer leaves.
     Close(&'static str),
 }
@@ -357,6 +363,12 @@ impl Loop {
             }),
             Command::Watch(reply) => self.with(id, now, |member, _| {
                 let _ = reply.send(member.viewer().and_then(|viewer| viewer.watched(now)));
+            }),
+            Command::Say(channel, message, _permit) => self.with(id, now, |member, out| {
+                member.session().say(channel, &message, now, out);
+            }),
+            Command::EndChannel(channel) => self.with(id, now, |member, out| {
+                member.session().end_channel(channel, now, out);
             }),
             Command::Close(reason) => self.with(id, now, |member, out| {
                 out.events.push(Output::Ended(reason));

@@ -3,8 +3,8 @@
 use super::{
     events,
     exchange::{
-        Asked, Problem, accepted, delete, endpoint, find, has_type, made, not_allowed, patch, permit_offer, place,
-        read, secrets,
+        Asked, Problem, accepted, delete, described, endpoint, find, has_type, made, not_allowed, patch, permit_offer,
+        place, read, secrets,
     },
     layer,
     listener::WebRtc,
@@ -113,9 +113,11 @@ where
         pass: access.gate().pass(access, Action::View, Some(stream_name.clone())),
         lease: opened.lease,
     };
+    let who = described(&stream_name, asked.peer.address, access.identity.name());
     let source = (opened.fanout, stream.viewers.clone());
     let mut viewer = Viewer::new(session, planned.clone(), source, about, Instant::now());
     let id = webrtc.directory().add(name.clone(), stream_name, number, offer, [theirs, own.clone()], place);
+    webrtc.bridge(&mut viewer.session, (shard.clone(), id), who);
     let mut response = made(webrtc, asked, &name, &own, answer);
     if let [_, _, ..] = route.layers {
         // One at a time is opened.

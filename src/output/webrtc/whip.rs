@@ -3,7 +3,7 @@
 use super::{
     announce::announced,
     exchange::{
-        Asked, Problem, accepted, delete, endpoint, has_type, made, not_allowed, patch, permit_offer, place,
+        Asked, Problem, accepted, delete, described, endpoint, has_type, made, not_allowed, patch, permit_offer, place,
         precedes_offer, read, secrets, set_accepted, set_ice_servers,
     },
     ingest::Ingest,
@@ -136,6 +136,7 @@ where
     let media = media.map_err(|refusal| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, &refusal.to_string()))?;
     let place = place(webrtc, asked)?;
     let agent = agent(asked.headers).map(|agent| agent.chars().take(AGENT).collect());
+    let feed = target.feed().to_string();
     let info =
         PublisherInfo { protocol: PublishProtocol::Webrtc, peer: asked.peer.address, user: permit.user.clone(), agent };
     let publisher = target.claim(info.clone()).await.map_err(|error| match error.fault() {
@@ -157,9 +158,11 @@ where
     let (session, answer) = accepted(webrtc, work).await?;
     let number = webrtc.emptiest();
     let shard = webrtc.shard(number).ok_or_else(|| Problem::unavailable("there is no thread for it"))?;
-    let ingest = Ingest::new(session, (publisher, publishers, permit), announced, Instant::now());
+    let who = described(&feed, asked.peer.address, permit.user.clone());
+    let mut ingest = Ingest::new(session, (publisher, publishers, permit), announced, Instant::now());
     let theirs = parsed.ufrag.unwrap_or_default();
     let id = webrtc.directory().add(name.clone(), owner.into(), number, offer, [theirs, own.clone()], place);
+    webrtc.bridge(&mut ingest.session, (shard.clone(), id), who);
     shard.adopt(id, Member::Publisher(Box::new(ingest)));
     Ok(made(webrtc, asked, &name, &own, answer))
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     media::{MediaKind, TrackInfo, TrackSet, codec::CodecParameters, rtp::Format as RtpFormat},
     output::webrtc::{
+        bridge::Hooked,
         channels::Channels,
         keys::{self, KeySlot},
         negotiation::{MID, finished_offer},
@@ -128,7 +129,13 @@ impl Calling {
             sender: None,
             ways: Ways::new(Choice::Ours),
         };
-        Ok(Session { rtc, role: Role::Viewer(Box::new(playing)), channels: Channels::default(), due: now })
+        Ok(Session {
+            rtc,
+            role: Role::Viewer(Box::new(playing)),
+            channels: Channels::default(),
+            hooked: Hooked::default(),
+            due: now,
+        })
     }
 }
 
