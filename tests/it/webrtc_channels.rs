@@ -35,6 +35,7 @@ const CHANNELS: &str = "
 fn echo(listener: TcpListener, told: mpsc::Sender<String>) {
     let serve = |connection: TcpStream| {
         let mut stream = String::new();
+        #[expect(clippy::result_large_err, reason = "the error is what tungstenite takes")]
         let look = |request: &Request, response: Response| {
             stream = request.headers()["x-voyandz-stream"].to_str().unwrap().to_owned();
             Ok(response)

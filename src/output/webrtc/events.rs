@@ -8,32 +8,20 @@ use super::{
     exchange::{Asked, Problem, answered, credentials, find, gone, has_type, not_allowed, read},
     listener::WebRtc,
     shard::Command,
+    state::SessionState,
 };
 use crate::output::http::response::{Response, streamed, text};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fmt::Write, time::Duration};
 use tokio::sync::{oneshot, watch};
 
 /// The relation of the URL to its session.
 const RELATION: &str = "urn:ietf:params:whep:ext:core:server-sent-events";
 /// Proxies close connections that are silent for half a minute or more.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-/// Most subscribers of a session.
-pub const MAX_SUBSCRIBERS: usize = 4;
-
-/// What subscribers know of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionState {
-    /// Media comes.
-    pub is_active: bool,
-    /// The viewers of the stream, by all protocols.
-    pub viewers: usize,
-    /// What the layers of the stream are called, and the number of the one that is sent; none where there is one only.
-    pub layers: Option<(Arc<[String]>, usize)>,
-}
 
 /// An event that may be subscribed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,6 +172,7 @@ fn changes(told: Option<&SessionState>, now: &SessionState, wanted: &[Event]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn what_has_changed_is_told() {

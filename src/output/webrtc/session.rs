@@ -7,8 +7,8 @@ pub mod path;
 use self::path::{Choice, Path, Ways};
 use super::{
     announce::{Announced, assigned},
-    bridge::{Hooked, Message, OpenedChannel},
     channels::{Channels, Purpose},
+    hooked::{Hooked, Message, OpenedChannel},
     keys::{self, KeySlot},
     mux,
     negotiation::{PlayPlan, finished_answer},
@@ -400,7 +400,7 @@ impl Session {
         self.advance(now, out);
     }
 
-    /// Channels with these labels lead to something outside, which is told of them there.
+    /// Channels with these labels lead to something outside, which takes them there.
     pub fn set_hooks(&mut self, labels: Vec<String>, opened: mpsc::Sender<OpenedChannel>) {
         self.channels.set_hooks(labels);
         self.hooked = Hooked::new(opened);

@@ -4,15 +4,15 @@
 //! is bounded: datagrams beyond that are dropped, as by a socket.
 
 use super::{
-    bridge::Message,
     directory::Directory,
-    events::SessionState,
+    hooked::Message,
     ingest::Ingest,
     keyframes::KeyframeRequests,
     mux::SessionId,
     play::{self, Outcome, Play},
     send::SendPath,
     session::{AcceptError, Out, Output, Session},
+    state::SessionState,
     viewer::{OpenedLayer, Viewer, ViewerLayers},
 };
 use crate::{

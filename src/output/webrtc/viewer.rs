@@ -2,11 +2,11 @@
 
 use super::{
     channels,
-    events::{MAX_SUBSCRIBERS, SessionState},
     layers::Layers,
     negotiation::PlayPlan,
     play::Play,
     session::{Out, Output, Session},
+    state::{MAX_SUBSCRIBERS, SessionState},
 };
 use crate::{
     access::Pass,

@@ -1,6 +1,9 @@
 //! A program behind a data channel: a text is a line of its standard input, and each line of its standard output is one.
 
-use super::{Client, MAX_MESSAGE, Message};
+use super::{
+    super::hooked::Message,
+    client::{Client, MAX_MESSAGE},
+};
 use crate::sys::guard::{self, Guarded};
 use futures_util::StreamExt;
 use std::{process::Stdio, time::Duration};

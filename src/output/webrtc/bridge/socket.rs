@@ -1,18 +1,24 @@
 //! A WebSocket behind a data channel: each message is one there, text or binary.
 
-use super::{BEGINS_WITHIN, Client, MAX_MESSAGE, Message};
+use super::{
+    super::hooked::Message,
+    client::{Client, MAX_MESSAGE},
+};
 use crate::{
     access::Secret,
     net::{self, HttpClient},
 };
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderName, HeaderValue, Uri};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_tungstenite::{
     client_async_with_config,
     tungstenite::{self, Utf8Bytes, client::IntoClientRequest, protocol::WebSocketConfig},
 };
 
+/// How long it may take until it is connected.
+const BEGINS_WITHIN: Duration = Duration::from_secs(5);
 /// Most bytes that wait to be written.
 const MAX_UNSENT: usize = 1 << 20;
 

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     media::{MediaKind, TrackInfo, TrackSet, codec::CodecParameters, rtp::Format as RtpFormat},
     output::webrtc::{
-        bridge::Hooked,
         channels::Channels,
+        hooked::Hooked,
         keys::{self, KeySlot},
         negotiation::{MID, finished_offer},
         sdp::{Direction, Format, Media, Offer},
