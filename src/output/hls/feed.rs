@@ -393,8 +393,9 @@ impl Part {
     /// The tracks that a container carries, where it is made of the main encoding alone.
     fn known_tracks(&self, container: Container) -> Option<TrackSet> {
         let (tracks, _) = self.output.input().known_tracks().borrow().clone()?;
-        let sources = self.rendition.as_ref().map(|rendition| rendition.sources(container, &tracks));
-        let is_main = sources.is_none_or(|sources| sources.is_ok_and(|sources| sources == [0]));
+        let is_main = self.rendition.as_ref().is_none_or(|rendition| {
+            rendition.sources(container, &tracks).is_ok_and(|sources| rendition.is_main(&sources))
+        });
         let carried = tracks.tracks().iter().filter(|track| Muxer::carries(container, &track.codec));
         is_main.then(|| TrackSet::new(carried.cloned().collect()))
     }
