@@ -4,6 +4,7 @@
 use super::{
     changes::{Changes, Topic},
     gzip,
+    joined::Joined,
     pieces::{Found, PacketReader},
     tracks::Tracks,
 };
@@ -75,6 +76,7 @@ struct Shared {
     /// What was before the first segment, where playlists list that.
     recordings: OnceLock<(Playback, String)>,
     changes: Changes,
+    joined: Joined,
     state: Mutex<State>,
 }
 
@@ -168,6 +170,7 @@ impl Feed {
             stop,
             recordings: OnceLock::new(),
             changes: Changes::default(),
+            joined: Joined::default(),
             state: Mutex::new(state),
         }))
     }
@@ -218,6 +221,11 @@ impl Feed {
     /// Looks at the segments; `None` while nothing runs.
     pub fn look<T>(&self, look: impl FnOnce(&Segmenter) -> T) -> Option<T> {
         self.0.state().segments.as_ref().map(look)
+    }
+
+    /// The newest parts in one piece each.
+    pub fn joined(&self) -> &Joined {
+        &self.0.joined
     }
 
     /// A manifest of DASH is sent.
@@ -430,6 +438,7 @@ async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         }
         state.refused = refused;
     }
+    shared.joined.clear();
     // Who waits has nothing to wait for any more.
     shared.changes.wake_all();
     tracing::debug!(stream = shared.stream, container = %shared.container, "segments ended");
