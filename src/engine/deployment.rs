@@ -413,13 +413,16 @@ impl Deployment {
                 codec: one.codec,
                 source,
                 is_repair: one.is_repair,
+                is_main_audio: one.is_main_audio,
                 demand: slot.demand.clone(),
                 status: slot.status.clone(),
                 entrances: slot.entrances()?.clone(),
             })
         });
+        let alternatives: Vec<_> = alternatives.collect();
+        input.set_main_audio(alternatives.iter().find(|one| one.is_main_audio).map(|one| one.source));
         Some(Rendition {
-            alternatives: alternatives.collect(),
+            alternatives,
             main: main.demand.clone(),
             entrances: main.entrances()?.clone(),
             has_placeholder: stream.placeholder.is_some(),

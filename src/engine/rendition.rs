@@ -7,7 +7,7 @@ use crate::{
         demand::{Demand, Lease},
         status::Status,
     },
-    stream::{Entrances, SampleReader, StreamInput},
+    stream::{Entrances, SampleReader, StreamInput, source_of},
 };
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub struct Alternative {
     pub source: usize,
     /// It is not configured, but encoded on demand.
     pub is_repair: bool,
+    /// It is the audio of the main encoding, which is of the video alone. It runs with it.
+    pub is_main_audio: bool,
     /// Leased while it is in use.
     pub demand: Demand,
     /// The state of its encoding.
@@ -59,7 +61,7 @@ impl Rendition {
         let sources = match self.main_tracks(|_| false).await {
             Some(tracks) => self.sources(container, &tracks)?,
             // The feed is slow: the main encoding is what most outputs are made of.
-            None => vec![0],
+            None => self.main_sources(),
         };
         let lease = self.lease(container, &sources);
         drop(main);
@@ -75,7 +77,7 @@ impl Rendition {
         let main = self.main.lease();
         let sources = match self.main_tracks(|_| false).await {
             Some(tracks) => self.sources(container, &tracks)?,
-            None => vec![0],
+            None => self.main_sources(),
         };
         let lease = self.units(&sources);
         drop(main);
@@ -128,8 +130,20 @@ impl Rendition {
         let tracks = self.main_tracks(has_video).await?;
         let carried = |container: &Container| Some((*container, self.sources(*container, &tracks).ok()?));
         let carried: Vec<_> = containers.iter().filter_map(carried).collect();
-        let (container, sources) = carried.iter().find(|(_, sources)| *sources == [0]).or(carried.first())?;
+        let (container, sources) = carried.iter().find(|(_, sources)| self.is_main(sources)).or(carried.first())?;
         Some((*container, self.lease(*container, sources)))
+    }
+
+    /// The numbers of the main encoding, and of its audio where that is apart.
+    fn main_sources(&self) -> Vec<usize> {
+        let audio = self.alternatives.iter().filter(|one| one.is_main_audio).map(|one| one.source);
+        std::iter::once(0).chain(audio).collect()
+    }
+
+    /// Whether an output of these encodings is made of the main one alone.
+    pub fn is_main(&self, sources: &[usize]) -> bool {
+        let main = self.main_sources();
+        sources.iter().all(|source| main.contains(source))
     }
 
     /// Leases an output that is made of these encodings.
@@ -149,8 +163,8 @@ impl Rendition {
     }
 }
 
-/// The sources of an output: of each kind of track the main one, 0, if the container can carry its track, else the first alternative
-/// that it can carry.
+/// The sources of an output: of each kind of track the one of the main tracks, if the container can carry its track, else the first
+/// alternative that it can carry.
 fn chosen(container: Container, main: &TrackSet, alternatives: &[(Codec, usize)]) -> Result<Vec<usize>, NotCarried> {
     let alternative = |kind: MediaKind| {
         let is_video = kind == MediaKind::Video;
@@ -160,7 +174,7 @@ fn chosen(container: Container, main: &TrackSet, alternatives: &[(Codec, usize)]
     let mut sources = Vec::new();
     for selected in Muxer::select_or(container, main, alternative)? {
         let source = match selected {
-            Selected::Track(_) => 0,
+            Selected::Track(track) => source_of(track),
             Selected::Other(source) => source,
         };
         if !sources.contains(&source) {

@@ -441,7 +441,11 @@ impl Stream {
         let stream = stream.current();
         let container = stream.fanout.container().or(Some(config.container));
         let record = stream.status.read();
-        let (tracks, placeholder) = (tracks::of(&record.tracks), record.shows_placeholder);
+        let placeholder = record.shows_placeholder;
+        let apart =
+            stream.rendition.iter().flat_map(|rendition| &rendition.alternatives).filter(|one| one.is_main_audio);
+        let audio = apart.flat_map(|audio| tracks::of(&audio.status.read().tracks));
+        let tracks = tracks::of(&record.tracks).into_iter().chain(audio).collect();
         let mut written = WriteStats::of(stream.fanout.reading());
         if written.bit_rate.is_none_or(|rate| rate == 0) {
             // Its main container is not made now: another one is about as large.

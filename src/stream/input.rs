@@ -30,7 +30,7 @@ pub struct StreamInput {
 struct Shared {
     name: Arc<str>,
     keyframes: watch::Sender<KeyframeRequests>,
-    /// The tracks of the main encoding, and whether there are no others.
+    /// The tracks of the main encoding, with its audio where that is apart, and whether there are no others.
     tracks: watch::Sender<Option<(TrackSet, bool)>>,
     state: Mutex<State>,
 }
@@ -42,6 +42,8 @@ struct State {
     bytes: Option<ByteInput>,
     /// The names of the encodings, in the order of their numbers.
     sources: Vec<Option<Arc<str>>>,
+    /// The main encoding, and its audio where that is apart.
+    main: SourceSet,
     /// For each encoding: the current run of the source, and of the placeholder; what others left on the way is dropped.
     runs: [[Option<u32>; 2]; MAX_SOURCES],
     rhythm: Rhythm,
@@ -109,9 +111,11 @@ impl StreamOutput {
         &self.input
     }
 
-    /// One more uses it. To be had before a reader subscribes.
+    /// One more uses it, made of the main encoding. To be had before a reader subscribes.
     pub fn lease(&self) -> OutputLease {
-        self.lease_of(&[0])
+        let main = self.input.lock().main;
+        self.input.add_user(&self.fanout, main);
+        OutputLease(self.clone())
     }
 
     /// One more uses it, made of these encodings: those of the first user count until there is none.
@@ -193,6 +197,7 @@ impl StreamInput {
             samples: SampleWriter::new(),
             bytes: None,
             sources: vec![Some(name.into())],
+            main: SourceSet::of(&[0]),
             runs: [[None; 2]; MAX_SOURCES],
             rhythm: Rhythm::default(),
             outputs: Vec::new(),
@@ -268,6 +273,12 @@ impl StreamInput {
         }
     }
 
+    /// The main encoding has the audio of this other one: outputs are made of both unless something else is said.
+    pub fn set_main_audio(&self, audio: Option<usize>) {
+        let sources: Vec<_> = std::iter::once(0).chain(audio).collect();
+        self.lock().main = SourceSet::of(&sources);
+    }
+
     /// Whether another one is the same entrance.
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared) && self.origin == other.origin && self.source == other.source
@@ -278,7 +289,7 @@ impl StreamInput {
         self.source
     }
 
-    /// The tracks of the main encoding while it runs, and whether there are no others.
+    /// The tracks of the main encoding while it runs, with its audio where that is apart, and whether there are no others.
     pub fn known_tracks(&self) -> watch::Receiver<Option<(TrackSet, bool)>> {
         self.shared.tracks.subscribe()
     }
@@ -414,10 +425,15 @@ impl StreamInput {
     /// When outputs cannot carry them; these end.
     pub fn tracks(&self, run: u32, set: &TrackSet, is_complete: bool) -> Result<(), NotTaken> {
         let Some(mut state) = self.current(run) else { return Ok(()) };
+        let is_main_audio = self.source != 0 && state.main.has(self.source);
+        if set.tracks().is_empty() && !is_main_audio {
+            return Ok(());
+        }
         let result = state.samples.tracks(self.origin, self.source, set, is_complete, Instant::now());
+        let known = if state.main.has(self.source) { state.samples.known(self.origin, state.main) } else { None };
         drop(state);
-        if self.source == 0 {
-            self.shared.tracks.send_replace(Some((set.clone(), is_complete)));
+        if known.is_some() {
+            self.shared.tracks.send_replace(known);
         }
         self.told(result)
     }

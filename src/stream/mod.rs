@@ -31,6 +31,7 @@ pub use lag_policy::{LagAction, LagPolicy};
 pub use pause::{Pause, Pauses};
 pub use ring::{Delivery, Entry, Join, NewestGroup};
 pub use rtp_stats::RtpStats;
+pub use sample_writer::source_of;
 pub use stats::StreamStats;
 pub use tap::Tapped;
 pub use viewers::{Arrival, Progress, ViewerHandle, ViewerInfo, ViewerStats, Viewers, Waits};

@@ -441,6 +441,15 @@ impl SampleWriter {
         result
     }
 
+    /// The tracks that these sources have of an origin, and whether they have no others; `None` before the main one has any.
+    pub(super) fn known(&self, origin: Origin, of: SourceSet) -> Option<(TrackSet, bool)> {
+        let sources = self.sources.get(index(origin))?;
+        sources.first()?.tracks.as_ref()?;
+        let of = || sources.iter().enumerate().filter(|(number, _)| of.has(*number)).map(|(_, source)| source);
+        let tracks = of().filter_map(|source| source.tracks.as_ref()).flat_map(TrackSet::tracks);
+        Some((TrackSet::new(tracks.cloned().collect()), of().all(|source| source.is_complete)))
+    }
+
     /// The tracks of all sources are those of the rendition from now on.
     fn publish(&mut self, now: Instant) -> Result<(), Refused> {
         let mut tracks: Vec<TrackInfo> = self.shown().iter().flat_map(Source::tracks).cloned().collect();
@@ -495,7 +504,7 @@ impl SampleWriter {
 }
 
 /// The source that a track of the rendition is of.
-fn source_of(track: TrackId) -> usize {
+pub fn source_of(track: TrackId) -> usize {
     usize::from(track.0 >> SOURCE_TRACK_BITS)
 }
 

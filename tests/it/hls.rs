@@ -23,7 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-fn camera(more: &str) -> Server {
+/// A server with a stream `cam.mp4`, which has these keys more.
+pub fn camera(more: &str) -> Server {
     Server::start(&format!(
         "
         feeds:
@@ -35,13 +36,14 @@ fn camera(more: &str) -> Server {
 }
 
 /// Requests a path; the status, the head in lower case, and the body.
-fn fetch(server: &Server, path: &str) -> (u16, String, Vec<u8>) {
+pub fn fetch(server: &Server, path: &str) -> (u16, String, Vec<u8>) {
     let mut answer = server.get(path);
     let head = answer.head.to_lowercase();
     (answer.status, head, answer.rest(SOON))
 }
 
-fn text(server: &Server, path: &str) -> String {
+/// The body of a response that is one.
+pub fn text(server: &Server, path: &str) -> String {
     let (status, _, body) = fetch(server, path);
     let text = String::from_utf8(body).unwrap();
     assert_eq!(status, 200, "{path}: {text}");
@@ -49,7 +51,7 @@ fn text(server: &Server, path: &str) -> String {
 }
 
 /// Paths of the media playlists that a multivariant playlist lists, with their tokens.
-fn media_playlists(server: &Server, path: &str) -> Vec<String> {
+pub fn media_playlists(server: &Server, path: &str) -> Vec<String> {
     let text = text(server, path);
     let uris = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned);
     let groups = text.lines().filter_map(|line| Some(line.split_once("URI=\"")?.1.split_once('"')?.0.to_owned()));

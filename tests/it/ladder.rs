@@ -127,6 +127,50 @@ fn playlists_list_all_renditions_cut_at_the_same_frames() {
     assert_eq!(entry(&state(&server), "streams", "cam@240")["readers"], 0);
 }
 
+/// The names of the encodings of a stream that run, and how many outputs are made of each.
+fn running(server: &Server, stream: &str) -> Vec<(String, u64)> {
+    let state = state(server);
+    let encodings = entry(&state, "streams", stream)["encodings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["state"] == "running");
+    encodings.map(|one| (one["name"].as_str().unwrap().to_owned(), one["outputs"].as_u64().unwrap())).collect()
+}
+
+#[test]
+fn the_audio_of_a_ladder_is_encoded_once() {
+    let server = ladder("");
+    text(&server, "/cam.m3u8");
+    let expected = [("main".to_owned(), 1), ("aac".to_owned(), 3)];
+    for name in ["cam", "cam@240", "cam@120"] {
+        wait_until("each video runs, and one audio for all", SOON, || running(&server, name) == expected);
+        let tracks = entry(&state(&server), "streams", name)["tracks"].clone();
+        let kinds: Vec<_> = tracks.as_array().unwrap().iter().map(|track| track["kind"].clone()).collect();
+        assert_eq!(kinds, ["video", "audio"], "{name}: {tracks}");
+    }
+}
+
+#[test]
+fn a_ladder_whose_feed_has_no_audio_plays() {
+    let server = Server::start(&format!(
+        "
+        feeds:
+          card: {{pipeline: '{PICTURE} name=video'}}
+        streams:
+          cam:
+            feed: card
+            video: {{codec: h264, preset: ultrafast, bitrate: 800k, gop: 40}}
+            audio: aac
+            renditions: {{'120': {{height: 120, bitrate: 100k}}}}
+        "
+    ));
+    let found = variants(&server, "/cam.m3u8");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|(_, line)| attribute(line, "CODECS").starts_with("avc1.4")), "{found:?}");
+    assert!(found.iter().all(|(_, line)| !line.contains("mp4a")), "{found:?}");
+}
+
 #[test]
 fn a_rendition_is_a_stream_of_its_own_and_runs_alone() {
     if !have("ffprobe") {

@@ -36,7 +36,8 @@ fn connect_from(host: u8, address: SocketAddr) -> TcpStream {
     socket.into()
 }
 
-fn ask_from(host: u8, address: SocketAddr, target: &str) -> TcpStream {
+/// Sends a request from `127.0.0.<host>`.
+pub fn ask_from(host: u8, address: SocketAddr, target: &str) -> TcpStream {
     let mut socket = connect_from(host, address);
     // One that is closed at once may not even take the request.
     let _ = write!(socket, "GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");

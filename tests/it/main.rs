@@ -52,6 +52,8 @@ mod fragments;
 mod generated_client;
 mod history;
 mod hls;
+mod hls_cache;
+mod hls_input;
 mod hls_players;
 mod hook_programs;
 mod hooks;

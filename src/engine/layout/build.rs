@@ -2,10 +2,11 @@
 
 use super::{
     AlternativeLayout, CommandLayout, GroupId, GroupLayout, Layout, RenditionLayout, StreamLayout, Unit, UnitKind,
+    tracks::{shared_audio, tracks_of},
 };
 use crate::{
     config::{self, Config, Encoding, Feed, FeedName, Mode, Serving, Source, Stream},
-    ipc::{self, FeedPlan, FeedSource, Item, StreamPlan, declaration::without_muxer},
+    ipc::{self, FeedPlan, FeedSource, Item, StreamPlan},
     media::Container,
     source::{
         lifecycle::Policy,
@@ -219,14 +220,25 @@ impl<'a> Builder<'a> {
     /// The other encodings of a stream with several outputs.
     fn rendition(&mut self, group: GroupId, stream: &'a Stream, main: &UnitId) -> Option<RenditionLayout> {
         let outputs = stream.outputs.as_ref()?;
+        let main_audio = shared_audio(stream);
         let repairs = config::repairs(outputs);
         let all = outputs.alternatives.iter().map(|one| (one, false)).chain(repairs.iter().map(|one| (one, true)));
         let alternatives = all.map(|(alternative, is_repair)| {
             let id = UnitId::Encoding(stream.name.clone(), alternative.codec.name());
             let (unit, _) = self.encoding(group, id, &stream.feeds, alternative.pipelines.clone(), &[]);
-            AlternativeLayout { codec: alternative.codec, unit, is_repair }
+            let is_main_audio = main_audio.is_some_and(|audio| std::ptr::eq(audio, alternative));
+            AlternativeLayout { codec: alternative.codec, unit, is_repair, is_main_audio }
         });
-        Some(RenditionLayout { unit: main.clone(), alternatives: alternatives.collect() })
+        let alternatives: Vec<_> = alternatives.collect();
+        // The audio runs with the video.
+        for audio in alternatives.iter().filter(|one| one.is_main_audio) {
+            let needs = self.layout.units.get_mut(main).map(|unit| &mut unit.needs);
+            needs
+                .filter(|needs| !needs.contains(&audio.unit))
+                .into_iter()
+                .for_each(|needs| needs.push(audio.unit.clone()));
+        }
+        Some(RenditionLayout { unit: main.clone(), alternatives })
     }
 
     fn per_request(&mut self, stream: &'a Stream) {
@@ -352,23 +364,6 @@ impl<'a> Builder<'a> {
             self.planned_stream(group, &tap, feed, encoding, Some(container), &[container]);
         }
         tap
-    }
-}
-
-/// The pipelines of a stream that end in its tracks, if it is made so; none where the tracks are those of the feed.
-fn tracks_of(stream: &Stream) -> Option<Vec<String>> {
-    match (&stream.encoding, &stream.outputs) {
-        (Encoding::Copy, Some(_)) => Some(Vec::new()),
-        (Encoding::Pipeline(pipelines), Some(outputs)) => {
-            // A muxer at the end of a pipeline that a person wrote is a declaration.
-            let containers = &outputs.containers;
-            let plain = |pipeline: &str| containers.iter().find_map(|container| without_muxer(pipeline, *container));
-            Some(pipelines.iter().map(|pipeline| plain(pipeline).unwrap_or_else(|| pipeline.clone())).collect())
-        }
-        (Encoding::Pipeline(pipelines), None) if !stream.feeds.is_empty() => {
-            pipelines.iter().map(|pipeline| without_muxer(pipeline, stream.container)).collect()
-        }
-        _ => None,
     }
 }
 
@@ -511,6 +506,23 @@ streams:
              feed v for commands: Stream(0) of 0, needs feed v
              stream av.ts: command /dev/fd/3 /dev/fd/4, reads feed v for commands, reads feed a, needs feed v for commands, needs feed a
              viewers 0: stream av.ts group 0 None",
+        );
+    }
+
+    #[test]
+    fn the_audio_of_a_ladder_is_one_encoding_that_runs_with_each_video() {
+        check(
+            "feeds:
+  cam: {pipeline: videotestsrc}
+streams:
+  s: {feed: cam, video: h264, audio: aac, repair: [], outputs: [mp4], renditions: {'360': {bitrate: 1M}}}",
+            "group 0 cam: 0=cam | 0=s[0] 1=s in aac[0] 2=s@360[0]
+             feed cam: Feed(0) of 0
+             stream s: Stream(0) of 0, needs feed cam, needs stream s in aac
+             stream s@360: Stream(2) of 0, needs feed cam, needs stream s in aac
+             stream s in aac: Stream(1) of 0, needs feed cam
+             viewers 0: stream s group 0 Some(0)
+             viewers 1: stream s@360 group 0 Some(2)",
         );
     }
 

@@ -4,6 +4,7 @@ mod build;
 mod diff;
 #[cfg(test)]
 mod testing;
+mod tracks;
 
 pub use build::{layout, per_request, shared};
 
@@ -136,6 +137,8 @@ pub struct AlternativeLayout {
     pub unit: UnitId,
     /// It is not configured, but encoded on demand.
     pub is_repair: bool,
+    /// The main encoding is of the video alone, and this is the audio that belongs to it.
+    pub is_main_audio: bool,
 }
 
 impl StreamLayout {

@@ -296,6 +296,10 @@ impl Rendition {
             }
             return;
         }
+        // What a piece says of its length is a guess, which is too long for some time after a gap: the step before it is as good a guess.
+        let step = self.last.filter(|_| !is_torn).map(|last| piece.decode.saturating_sub(last.decode));
+        let step = step.and_then(|step| u32::try_from(step).ok()).filter(|step| *step > 0);
+        let duration = step.map_or(piece.duration, |step| step.min(piece.duration));
         let in_part = self.part.as_ref().map(|part| piece.decode.saturating_sub(part.start));
         if let Some(elapsed) = in_part {
             if let Some(last) = self.last.filter(|_| !is_torn) {
@@ -304,13 +308,13 @@ impl Rendition {
             if let Some(last) = self.last.filter(|_| is_torn) {
                 self.end_part(last.decode + u64::from(last.duration), settings);
             }
-            let end = elapsed + u64::from(piece.duration);
-            let limit = self.part_limit(end, piece.duration, settings);
+            let end = elapsed + u64::from(duration);
+            let limit = self.part_limit(end, duration, settings);
             if limit.is_some_and(|limit| end > limit) || self.part.as_ref().is_some_and(Part::is_full) {
                 self.end_part(piece.decode, settings);
             }
         }
-        self.last = Some(Last { decode: piece.decode, duration: piece.duration });
+        self.last = Some(Last { decode: piece.decode, duration });
         let (number, start, is_independent) = (self.next_part, piece.decode, piece.is_sync);
         let empty = || Part { number, start, duration: 0, is_independent, pieces: Vec::new(), bytes: 0 };
         self.part.get_or_insert_with(empty).add(piece.bytes);

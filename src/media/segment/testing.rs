@@ -55,6 +55,8 @@ pub(super) struct Feed {
     pub(super) sounds: u64,
     pub(super) since_key: u64,
     pub(super) asked: u64,
+    /// By how much frames say that they last longer than they do; it becomes less with each.
+    pub(super) guess: u32,
     /// From this time on, in ticks, a keyframe is to come.
     forced: Option<u64>,
     begin: u64,
@@ -77,6 +79,7 @@ impl Feed {
             sounds: 0,
             since_key: 0,
             asked: 0,
+            guess: 0,
             forced: None,
             begin: 9_000_000,
             version: 1,
@@ -133,6 +136,7 @@ impl Feed {
                 let is_forced = self.forced.take_if(|forced| *forced <= time).is_some();
                 let is_sync = self.since_key == 0 || is_forced;
                 let piece = self.picture(is_sync);
+                self.guess -= self.guess / 4;
                 let wish = self.stream.push(piece);
                 self.asked += u64::from(wish == Some(Wish::Soon));
                 let wished = wish.map(|wish| match wish {
@@ -154,7 +158,7 @@ impl Feed {
             track: 1,
             decode: time,
             offset: self.offset,
-            duration: self.frame,
+            duration: self.frame + self.guess,
             is_sync,
             is_timed: true,
             moment: Some(Moment::Captured(nanos + self.offset * 100_000 / 9)),

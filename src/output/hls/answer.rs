@@ -395,12 +395,16 @@ async fn part(stream: &Arc<SegmentedStream>, rendition: Rendition, number: u64, 
     if stream.keys().is_some() {
         return text(StatusCode::NOT_FOUND, "segments that are encrypted have no parts");
     }
-    let pieces = media(stream, rendition, client, |found| match wait::part(found, number) {
-        Decision::Ready => Some(Sight::Ready(found.part(number)?.pieces.clone())),
+    let joined = stream.feed(rendition).joined();
+    let part = media(stream, rendition, client, |found| match wait::part(found, number) {
+        Decision::Ready => {
+            let part = found.part(number)?;
+            Some(Sight::Ready(joined.of(rendition.name(), number, &part.pieces)))
+        }
         Decision::Wait => Some(Sight::NotYet),
         Decision::Gone | Decision::TooFar => None,
     });
-    media_file(stream, rendition, pieces.await)
+    media_file(stream, rendition, part.await)
 }
 
 /// Waits for media of a rendition. `Ok(None)`: there is none and will be none; `Err`: it did not come in time.

@@ -4,6 +4,7 @@
 use super::{
     changes::{Changes, Topic},
     gzip,
+    joined::Joined,
     pieces::{Found, PacketReader},
     tracks::Tracks,
 };
@@ -75,6 +76,7 @@ struct Shared {
     /// What was before the first segment, where playlists list that.
     recordings: OnceLock<(Playback, String)>,
     changes: Changes,
+    joined: Joined,
     state: Mutex<State>,
 }
 
@@ -168,6 +170,7 @@ impl Feed {
             stop,
             recordings: OnceLock::new(),
             changes: Changes::default(),
+            joined: Joined::default(),
             state: Mutex::new(state),
         }))
     }
@@ -218,6 +221,11 @@ impl Feed {
     /// Looks at the segments; `None` while nothing runs.
     pub fn look<T>(&self, look: impl FnOnce(&Segmenter) -> T) -> Option<T> {
         self.0.state().segments.as_ref().map(look)
+    }
+
+    /// The newest parts in one piece each.
+    pub fn joined(&self) -> &Joined {
+        &self.0.joined
     }
 
     /// A manifest of DASH is sent.
@@ -393,8 +401,9 @@ impl Part {
     /// The tracks that a container carries, where it is made of the main encoding alone.
     fn known_tracks(&self, container: Container) -> Option<TrackSet> {
         let (tracks, _) = self.output.input().known_tracks().borrow().clone()?;
-        let sources = self.rendition.as_ref().map(|rendition| rendition.sources(container, &tracks));
-        let is_main = sources.is_none_or(|sources| sources.is_ok_and(|sources| sources == [0]));
+        let is_main = self.rendition.as_ref().is_none_or(|rendition| {
+            rendition.sources(container, &tracks).is_ok_and(|sources| rendition.is_main(&sources))
+        });
         let carried = tracks.tracks().iter().filter(|track| Muxer::carries(container, &track.codec));
         is_main.then(|| TrackSet::new(carried.cloned().collect()))
     }
@@ -429,6 +438,7 @@ async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         }
         state.refused = refused;
     }
+    shared.joined.clear();
     // Who waits has nothing to wait for any more.
     shared.changes.wake_all();
     tracing::debug!(stream = shared.stream, container = %shared.container, "segments ended");

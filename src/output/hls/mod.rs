@@ -4,7 +4,7 @@
 //! stream as segments: the first request for a playlist starts its tasks, one for each rendition in `renditions:` and one for the
 //! stream itself, which lease the streams, read their packets and cut them; they end some time after the last request. [`tracks`] has
 //! what these encodings have together, and [`pieces`] reads the times of packets (pure). [`answer`] waits for what a
-//! request is for and responds, when [`changes`] wakes it, [`growing`] with a segment while it is made; [`gzip`] compresses playlists (pure); [`viewers`] counts those who ask repeatedly as one viewer, and
+//! request is for and responds, when [`changes`] wakes it, [`growing`] with a segment while it is made; [`joined`] has parts in one piece, [`gzip`] compresses playlists (both pure); [`viewers`] counts those who ask repeatedly as one viewer, and
 //! [`waiting`] limits how many requests of one client wait.
 
 mod answer;
@@ -13,6 +13,7 @@ pub mod feed;
 pub mod file;
 mod growing;
 mod gzip;
+mod joined;
 mod pieces;
 pub mod query;
 pub mod stream;

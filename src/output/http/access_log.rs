@@ -7,7 +7,7 @@ use crate::{
     stream::{Arrival, Progress, ViewerHandle, Viewers},
     telemetry::{Attribute, HttpStats, Protocol, Step, Trace, TraceId, Tracer},
 };
-use http::{Request, StatusCode, Version};
+use http::{Method, Request, StatusCode, Uri, Version, uri::PathAndQuery};
 use std::{
     net::SocketAddr,
     sync::Arc,
@@ -49,8 +49,9 @@ pub struct RequestLog {
     trace: Option<TraceId>,
     /// Until what the client waits for has begun.
     traced: Option<Traced>,
-    method: String,
-    target: String,
+    method: Method,
+    /// With its secrets: see [`RequestLog::target`].
+    uri: Uri,
     started: Instant,
     protocol: Protocol,
     /// The status code of the response.
@@ -92,8 +93,6 @@ impl RequestLog {
         recorded: Option<Trace>,
         request: &Request<B>,
     ) -> Self {
-        let target = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
-        let target = without_link(target).chars().take(TARGET).collect();
         // The default: the connection was dropped before the response was complete.
         let reason = "client left";
         Self {
@@ -101,8 +100,8 @@ impl RequestLog {
             id,
             trace,
             traced: recorded.map(|trace| Traced { trace, waits: None }),
-            method: request.method().to_string(),
-            target,
+            method: request.method().clone(),
+            uri: request.uri().clone(),
             started: Instant::now(),
             protocol: match request.version() {
                 Version::HTTP_10 => Protocol::Http10,
@@ -128,6 +127,12 @@ impl RequestLog {
         self.client.peer
     }
 
+    /// The target as it is logged. Most requests of players are not, so it is not kept.
+    fn target(&self) -> String {
+        let target = self.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        without_link(target).chars().take(TARGET).collect()
+    }
+
     /// The head of the response is ready.
     pub fn responded(&mut self, status: StatusCode) {
         self.status = status.as_u16();
@@ -146,10 +151,10 @@ impl RequestLog {
     fn finish_trace(&mut self, reason: Option<&'static str>) {
         let Some(Traced { trace, waits }) = self.traced.take() else { return };
         drop(waits);
-        let path = self.target.split('?').next().unwrap_or_default().to_owned();
+        let path = self.uri.path().chars().take(TARGET).collect::<String>();
         let version = self.protocol.name().trim_start_matches("http/");
         let mut attributes: Vec<(&'static str, Attribute)> = vec![
-            ("http.request.method", self.method.clone().into()),
+            ("http.request.method", self.method.to_string().into()),
             ("url.path", path.into()),
             ("http.response.status_code", u32::from(self.status).into()),
             ("network.protocol.name", "http".into()),
@@ -158,7 +163,7 @@ impl RequestLog {
             ("voyandz.request.id", self.id.to_string().into()),
         ];
         attributes.extend(reason.map(|reason| ("voyandz.reason", reason.into())));
-        trace.finish(&self.method, attributes, self.status >= 500);
+        trace.finish(self.method.as_str(), attributes, self.status >= 500);
     }
 
     /// The response is a live stream.
@@ -198,7 +203,7 @@ impl Account for RequestLog {
 
     fn reduced(&mut self, is_reduced: bool) {
         self.is_reduced = is_reduced;
-        let (peer, id, path) = (self.client.peer, &self.id, &self.target);
+        let (peer, id, path) = (self.client.peer, &self.id, self.target());
         if is_reduced {
             self.reductions += 1;
             tracing::info!(%peer, %id, path, "viewer too slow: keyframes only");
@@ -229,10 +234,16 @@ impl Drop for RequestLog {
             }
         }
         self.finish_trace(Some(self.reason));
-        let trace = self.trace.map(tracing::field::display);
-        let Self { client: Client { peer, .. }, id, method, target, status, bytes, gaps, reason, user, .. } = self;
+        let is_low_priority = self.is_low_priority && self.status < 400;
+        // Thousands a second, whose line nobody reads.
+        if is_low_priority && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
+        let (trace, target) = (self.trace.map(tracing::field::display), self.target());
+        let Self { client: Client { peer, .. }, id, method, status, bytes, gaps, reason, user, .. } = self;
+        let (method, user) = (method.as_str(), user.as_deref());
         let seconds = (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        if self.is_low_priority && *status < 400 {
+        if is_low_priority {
             tracing::debug!(%peer, user, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");
         } else {
             tracing::info!(%peer, user, %id, trace, method, path = target, status, bytes, seconds, gaps, reason, "request");

@@ -27,7 +27,7 @@ use crate::{
         tls::{self, Challenges, Tls, Transport},
     },
     output::{
-        hls::viewers::Visit,
+        hls::{self, viewers::Visit},
         publish::feeder::Feeder,
         shard::{
             PROGRESS_WITHIN,
@@ -301,7 +301,12 @@ where
     let context = TraceContext::of(request.headers());
     let recorded = Trace::begin(&client.instruments.tracer, context.map(|context| context.parent()), id.span());
     let trace = context.map(|context| context.id()).or(recorded.as_ref().map(Trace::id));
-    let span = tracing::error_span!("request", %id, trace = trace.map(tracing::field::display));
+    let trace_id = trace.map(tracing::field::display);
+    let span = match hls::is_file(request.uri().path()) {
+        // A player sends dozens a second, and nothing but their own lines is logged of them.
+        true => tracing::debug_span!("request", %id, trace = trace_id),
+        false => tracing::error_span!("request", %id, trace = trace_id),
+    };
     if let Some(recorded) = &recorded {
         request.extensions_mut().insert(recorded.clone());
     }

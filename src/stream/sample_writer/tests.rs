@@ -109,6 +109,25 @@ fn samples_wait_for_all_tracks_but_not_for_long() {
 }
 
 #[test]
+fn an_encoding_that_has_no_tracks_is_not_waited_for() {
+    let both = SourceSet::of(&[0, 1]);
+    let mut rig = Rig::new(Container::Ts);
+    rig.writer.detach(&rig.fanout);
+    rig.writer.attach(Container::Ts, both, rig.fanout.clone(), rig.now).unwrap();
+    rig.writer.begin(Origin::Source, 1, rig.now);
+    assert!(rig.writer.known(Origin::Source, both).is_none());
+    rig.tracks(&TrackSet::new(vec![video(CodecParameters::Mpeg2Video)]), true).unwrap();
+    rig.push(Origin::Source, VIDEO, 0, true);
+    assert_eq!(rig.read(), "");
+    assert!(!rig.writer.known(Origin::Source, both).unwrap().1);
+    rig.writer.tracks(Origin::Source, 1, &TrackSet::new(Vec::new()), true, rig.now).unwrap();
+    rig.push(Origin::Source, VIDEO, 40, false);
+    assert_eq!(rig.read(), "Jd");
+    let (tracks, is_complete) = rig.writer.known(Origin::Source, both).unwrap();
+    assert_eq!((tracks.tracks().len(), is_complete), (1, true));
+}
+
+#[test]
 fn readers_stay_over_a_run_whose_tracks_come_one_by_one() {
     for container in [Container::Ts, Container::Mp4, Container::Mkv] {
         let mut rig = Rig::new(container);

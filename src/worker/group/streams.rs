@@ -3,6 +3,7 @@
 use super::{Group, Stopping, let_go};
 use crate::{
     ipc::{EncoderProbe, Ended, FromWorker, Item, LogLevel, StreamPlan},
+    media::TrackSet,
     worker::{
         event::{Owner, Run, next_run},
         exit::Exit,
@@ -167,7 +168,13 @@ impl Group {
                 self.demux(feed);
                 return Ok(());
             }
-            Resolved::Fail(why) => return self.stop_stream(index, Ended::Failed(why)),
+            Resolved::Fail(why) => {
+                // Whoever makes one stream of several encodings does not wait for this one.
+                if plan.container.is_none() {
+                    exit().sender.tracks(TrackSet::new(Vec::new()), true);
+                }
+                return self.stop_stream(index, Ended::Failed(why));
+            }
             Resolved::Bytes(track) => Ok(StreamRun::of_bytes(&track, exit())),
             Resolved::Tracks(sources, missing) => StreamRun::build(recipe, &sources, missing, exit()),
         };

@@ -171,6 +171,21 @@ fn a_pause_of_the_source_is_a_discontinuity() {
 }
 
 #[test]
+fn frames_that_seem_to_last_longer_after_a_gap_do_not_shorten_parts() {
+    for is_other in [false, true] {
+        let mut feed = Feed::new(EASY);
+        feed.run(5, Feed::check);
+        feed.pause(2 * 90_000);
+        if is_other {
+            feed.change();
+        }
+        feed.guess = 50_000;
+        feed.run(5, Feed::check);
+        assert!(feed.list("v0").unwrap().segments.iter().any(|one| one.is_discontinuity));
+    }
+}
+
+#[test]
 fn no_part_is_longer_than_its_target_when_the_source_stands_still() {
     // Less than is a gap; before the length of parts is known, and after.
     for (frames, millis) in [(2, 100), (2, 450), (3, 250), (128, 210), (128, 300), (131, 530)] {
