@@ -109,6 +109,7 @@ mod rtsp;
 mod rtsp_multicast;
 mod rtsp_publish;
 mod rtsp_tunnel;
+mod rtsp_vlc;
 mod saves;
 mod screens;
 mod service;
