@@ -120,6 +120,7 @@ mod sources;
 mod srs_api;
 mod srt;
 mod srt_clients;
+mod srt_loss;
 mod status;
 mod timestamps;
 mod traces;

@@ -71,7 +71,7 @@ fn five_percent_of_loss_lose_nothing() {
     for (latency, seed, loss) in [("0.3", 1, 50), ("0.2", 2, 50), ("0.12", 3, 20)] {
         let server = started(&yaml("4M", &format!("srt: {{listen: '127.0.0.1:0', latency: {latency}}}")));
         let network = Lossy::start(port(&server), loss, millis(10), seed);
-        let bytes = gstreamer(network.address, "cam0", 1200);
+        let bytes = gstreamer(network.address, "cam0", &[], 1200);
         let (faults, announced) = ts::continuity(&bytes);
         assert_eq!((faults, announced), (Vec::new(), 0), "latency {latency}, seed {seed}");
         media::assert_decodes(&ts::trim(&bytes));
