@@ -107,6 +107,7 @@ mod rtmp;
 mod rtmp_pull;
 mod rtsp;
 mod rtsp_multicast;
+mod rtsp_peers;
 mod rtsp_publish;
 mod rtsp_tunnel;
 mod rtsp_vlc;
