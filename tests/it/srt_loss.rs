@@ -33,7 +33,8 @@ impl Line {
             return vec![usual];
         }
         let mut lines = Vec::new();
-        for (loss, round_trip, key) in [(20, 20), (20, 100), (50, 20), (50, 100)]
+        // Not 5 % at 20 ms: both sides guess a round trip of 100 ms at first, and 80 ms are too short then to ask twice.
+        for (loss, round_trip, key) in [(20, 20), (20, 100), (50, 100)]
             .into_iter()
             .flat_map(|(loss, round_trip)| [16, 32].map(|key| (loss, round_trip, key)))
         {
@@ -87,7 +88,8 @@ fn players_lose_nothing() {
         let (latency, key) = (format!("latency={}", line.latency()), format!("pbkeylen={}", line.key));
         let phrase = format!("passphrase={PHRASE}");
         let bytes = gstreamer(network.address, "cam0", &[&latency, &key, &phrase], 1200);
-        let (jumps, announced) = ts::continuity(&bytes);
+        // Before the tables of the stream there are those of the join.
+        let (jumps, announced) = ts::continuity(&bytes[2 * 188..]);
         let lost = network.lost.load(Ordering::Relaxed);
         if lost < 10 {
             return Err(format!("only {lost} datagrams are lost"));
