@@ -8,6 +8,7 @@ use crate::rig::{
     secs,
     server::{password_digest, password_hash, run},
     state::{entry, state, wait_for},
+    times,
     tls::connect,
     wait_until,
 };
@@ -405,6 +406,32 @@ fn sessions_in_datagrams_outlive_their_connection_and_end_by_their_client_alone(
         let length = datagrams.rtcp.recv(&mut buffer).unwrap();
         is_end(length, &buffer)
     });
+}
+
+/// VLC says something once a minute, and sends no reports when it has lost interest in them. For `VOYANDZ_IDLE` seconds.
+#[test]
+fn a_client_that_says_something_once_a_minute_stays_and_one_that_never_plays_does_not() {
+    let server = camera("");
+    let address = player::address(&server);
+    let idle = secs(times("VOYANDZ_IDLE", 2).into());
+    let mut never = Player::connect(address);
+    never.ask("DESCRIBE", "/cam", "");
+    never.setup("/cam", &[0]);
+    let mut datagrams = Datagrams::play(address, "/cam");
+    let (began, mut asked) = (Instant::now(), Instant::now());
+    while began.elapsed() < idle {
+        datagrams.packet();
+        if asked.elapsed() > secs(60) {
+            asked = Instant::now();
+            assert_eq!(datagrams.client.ask("GET_PARAMETER", "/cam", "").status, 200);
+        }
+    }
+    assert_eq!(server.log.count("viewer left"), 0, "{}", server.log.text());
+    if idle > secs(65) {
+        assert!(never.next(SOON).is_none(), "it is disconnected");
+    }
+    assert_eq!(datagrams.client.ask("TEARDOWN", "/cam", "").status, 200);
+    server.log.wait("viewer left .*transport=udp .*client left", SOON);
 }
 
 #[test]

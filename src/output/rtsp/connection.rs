@@ -9,6 +9,7 @@ use super::{
     out::Out,
     recording::{Due, Recording, ReportTo},
     session::{Channels, Session},
+    timeouts,
     transport::Agreed,
     tunnel::{self, Body, NotBase64, Post, Waiting},
 };
@@ -17,7 +18,7 @@ use crate::{
     media::rtp::interleaved,
     net::{ConnectionPermit, tls::Transport},
     output::{
-        http::{limits::HEAD_WITHIN, session::certified},
+        http::session::certified,
         shard::{
             NO_PROGRESS, PROGRESS_WITHIN,
             pool::Joining,
@@ -42,8 +43,6 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-/// A session that does not play ends without a request for so long; clients are sent this time.
-const TIMEOUT: Duration = Duration::from_secs(60);
 /// Interval of the checks.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
 /// Bytes of one read.
@@ -293,11 +292,7 @@ impl Connection {
         }
         // Packets of a session that is listed travel in datagrams, and reports of the client show that it is there.
         let is_listed = self.session.as_ref().is_some_and(|session| self.context.sessions.has(&session.id));
-        match self.has_requested {
-            false if silence > HEAD_WITHIN => Some("no request in time"),
-            true if silence > TIMEOUT && !is_listed => Some("session timed out"),
-            _ => None,
-        }
+        timeouts::of_connection(self.has_requested, is_listed, silence)
     }
 
     /// What is due for a publisher.
@@ -463,7 +458,7 @@ impl Connection {
 
     /// The response to a `SETUP`.
     pub(super) fn agreed(&self, agreed: &Agreed) -> Reply {
-        let id = self.session.as_ref().map(|session| format!("{};timeout={}", session.id, TIMEOUT.as_secs()));
+        let id = self.session.as_ref().map(|session| format!("{};timeout={}", session.id, timeouts::TIMEOUT.as_secs()));
         Reply::new(Status::Ok).with("Transport", &agreed.to_string()).with("Session", &id.unwrap_or_default())
     }
 

@@ -2,7 +2,7 @@
 //! requests or in datagrams.
 //!
 //! `server.rs` listens, and one task serves each connection (`connection.rs`); requests are read by `message.rs`, `target.rs` and
-//! `transport.rs`, and `session.rs` decides what a client may do next (all pure). The packets are made once for all readers
+//! `transport.rs`, `session.rs` decides what a client may do next, and `timeouts.rs` how long it may be silent (all pure). The packets are made once for all readers
 //! ([`crate::media::rtp::Muxer`]). Those of a connection leave by the shards ([`crate::output::shard`]), `live.rs` is what is left of
 //! the protocol then; `viewer.rs` is a reader of those in datagrams, which `udp.rs` sends; `multicast.rs` sends
 //! to groups. `tunnel.rs` brings both halves of a connection through HTTP together.
@@ -26,6 +26,7 @@ mod session;
 mod sessions;
 pub mod table;
 mod target;
+mod timeouts;
 mod transport;
 mod tunnel;
 mod udp;

@@ -2,7 +2,8 @@
 
 use super::{
     sessions::Listed,
-    udp::{Destination, SILENCE, UdpPair},
+    timeouts,
+    udp::{Destination, UdpPair},
 };
 use crate::{
     config::Multicast,
@@ -185,8 +186,8 @@ impl Group {
             if let Some(reason) = log.withdrawn() {
                 break reason;
             }
-            if listed.liveness.silence(monotonic()) > SILENCE {
-                break "no sign of the client for 90 s";
+            if let Some(reason) = timeouts::of_datagrams(listed.liveness.silence(monotonic())) {
+                break reason;
             }
         };
         let now = self.sent.read();

@@ -2,6 +2,7 @@
 
 use super::{
     sessions::{Listed, Sessions},
+    timeouts,
     viewer::Viewer,
 };
 use crate::{
@@ -35,9 +36,6 @@ const BURST: usize = 20;
 const _: () = assert!(BURST <= TOGETHER);
 /// The pause between two bursts, which receivers need to empty their buffers.
 const PAUSE: Duration = Duration::from_millis(1);
-/// A client that shows nothing of itself for so long has left: the timeout that it was sent, and some time more for those who
-/// are just in time.
-pub const SILENCE: Duration = Duration::from_secs(90);
 /// Interval of the checks of a viewer.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
 /// Longest datagram.
@@ -173,8 +171,8 @@ impl UdpPair {
                     if let Some(reason) = viewer.tick(Instant::now()) {
                         break reason;
                     }
-                    if listed.liveness.silence(monotonic()) > SILENCE {
-                        break "no sign of the client for 90 s";
+                    if let Some(reason) = timeouts::of_datagrams(listed.liveness.silence(monotonic())) {
+                        break reason;
                     }
                 }
                 found = viewer.next() => match found {

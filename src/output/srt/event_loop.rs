@@ -3,7 +3,7 @@
 use super::{
     admission::{self, Granted, Purpose, Request},
     context::{Deployed, Services, lock},
-    datagrams::Datagrams,
+    datagrams::{Batch, Datagrams},
     log::SessionLog,
     play::{Opened, Play},
     publish::{self, Publish},
@@ -45,10 +45,8 @@ use std::{
 /// The socket, and the waker.
 const SOCKET: Token = Token(0);
 const WAKER: Token = Token(1);
-/// Datagrams that are read before anything else is looked at.
-const READ_AT_ONCE: usize = 256;
-/// Longest datagram that is looked at.
-const MAX_DATAGRAM: usize = 2048;
+/// Calls that read datagrams before anything else is looked at.
+const READ_AT_ONCE: usize = 8;
 /// Handshakes that wait for their decision, in all and of one address.
 const MAX_PENDING: usize = 512;
 const MAX_OF_ADDRESS: usize = 32;
@@ -260,7 +258,7 @@ impl Loop {
     /// Runs until it is closed.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(16);
-        let mut buffer = [0; MAX_DATAGRAM];
+        let mut batch = Batch::default();
         let mut reported = Instant::now();
         loop {
             self.pulse.beat();
@@ -276,7 +274,7 @@ impl Loop {
             if self.shared.closing.load(Ordering::Acquire) {
                 break;
             }
-            while self.read(&mut buffer) {
+            while self.read(&mut batch) {
                 self.advance_due();
             }
             self.take_inbox();
@@ -304,28 +302,55 @@ impl Loop {
     }
 
     /// Reads what has come. Returns whether there may be more.
-    fn read(&mut self, buffer: &mut [u8]) -> bool {
+    fn read(&mut self, batch: &mut Batch) -> bool {
         for _ in 0..READ_AT_ONCE {
-            let Some((datagram, peer)) = self.datagrams.receive(buffer) else { return false };
-            let Some(packet) = packet::parse(datagram) else { continue };
-            let now = Instant::now();
-            match (&packet.body, packet.destination) {
-                (Body::Handshake(content), 0) => self.handshake(content, peer, now),
-                (_, socket) => self.packet(&packet, socket, peer, now),
+            self.datagrams.receive(batch);
+            if batch.is_empty() {
+                return false;
+            }
+            self.take(batch, Instant::now());
+            if !batch.is_full() {
+                return false;
             }
         }
         true
     }
 
-    fn packet(&mut self, packet: &packet::Packet<'_>, socket: u32, peer: SocketAddr, now: Instant) {
-        let Some(key) = self.by_socket.get(&socket).copied() else { return };
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        // Who guesses the number of a socket must send from the address of its peer, too.
-        if session.caller.0 != peer {
-            return;
+    /// Handles datagrams. A connection does what is due after the last of its neighbouring ones.
+    fn take(&mut self, batch: &Batch, now: Instant) {
+        let mut last = None;
+        for (datagram, peer) in batch.datagrams() {
+            let Some(packet) = packet::parse(datagram) else { continue };
+            let key = match (&packet.body, packet.destination) {
+                (Body::Handshake(_), 0) => None,
+                (_, socket) => match self.session_of(socket, peer) {
+                    None => continue,
+                    key => key,
+                },
+            };
+            if let Some(last) = last.take_if(|last| Some(*last) != key) {
+                self.advance(last, now);
+            }
+            match (key, &packet.body) {
+                (Some(key), _) => {
+                    if let Some(session) = self.sessions.get_mut(key) {
+                        session.handle(&packet, now, &mut self.outbox);
+                    }
+                }
+                (None, Body::Handshake(content)) => self.handshake(content, peer, now),
+                (None, _) => {}
+            }
+            last = key;
         }
-        session.handle(packet, now, &mut self.outbox);
-        self.advance(key, now);
+        if let Some(last) = last {
+            self.advance(last, now);
+        }
+    }
+
+    /// The session of one of our sockets. Who guesses its number must send from the address of its peer, too.
+    fn session_of(&self, socket: u32, peer: SocketAddr) -> Option<usize> {
+        let key = self.by_socket.get(&socket).copied()?;
+        self.sessions.get(key).is_some_and(|session| session.caller.0 == peer).then_some(key)
     }
 
     /// Answers a handshake. Nothing is kept of a caller before it presents its cookie.

@@ -25,6 +25,8 @@ pub struct Outcome {
     pub cpu: Duration,
     /// Memory that the server has more than with one viewer, in kB.
     pub resident: f64,
+    /// Packets that viewers miss, of those who look at that.
+    pub lost: u64,
 }
 
 impl Outcome {
@@ -39,6 +41,7 @@ impl Outcome {
 pub struct Taken {
     bytes: AtomicU64,
     begun: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl Taken {
@@ -46,6 +49,11 @@ impl Taken {
     pub fn add(&self, length: usize, is_first: &mut bool) {
         self.begun.fetch_add(u64::from(std::mem::take(is_first)), Ordering::Relaxed);
         self.bytes.fetch_add(length as u64, Ordering::Relaxed);
+    }
+
+    /// A viewer misses so many packets.
+    pub fn lose(&self, packets: u32) {
+        self.lost.fetch_add(packets.into(), Ordering::Relaxed);
     }
 }
 
@@ -86,7 +94,8 @@ where
         sleep(window).await;
         let (cpu, bytes) = (usage::cpu(pid)?.saturating_sub(cpu), taken.bytes.load(Ordering::Relaxed) - before);
         ended(&mut crowd)?;
-        Ok(Outcome { bytes, cpu, resident: usage::resident(pid)? - memory })
+        let lost = taken.lost.load(Ordering::Relaxed);
+        Ok(Outcome { bytes, cpu, resident: usage::resident(pid)? - memory, lost })
     })
 }
 

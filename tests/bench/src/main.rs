@@ -19,6 +19,7 @@ mod push;
 mod report;
 mod rtmp;
 mod rtsp;
+mod segments;
 mod server;
 mod source;
 mod srt;

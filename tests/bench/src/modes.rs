@@ -7,7 +7,7 @@ use crate::{
     load::{self, Outcome, Plan},
     push,
     report::{Figures, Table, quantile},
-    rtmp, rtsp,
+    rtmp, rtsp, segments,
     server::System,
     source::Kind,
     srt, stills, usage,
@@ -24,7 +24,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, runtime::Runtime};
 
 /// All modes.
 pub const NAMES: [&str; 20] = [
@@ -79,6 +79,7 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
                     ("RTSP", "rtsp"),
                     rtsp::play_datagrams,
                 )?,
+                first_packets(50)?,
             ]
         }
         "srt" => {
@@ -86,6 +87,7 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
             vec![
                 in_datagrams(all.first().copied().unwrap_or_default(), 10, ("SRT", "srt"), srt::play)?,
                 in_datagrams(all.last().copied().unwrap_or_default(), 4, ("SRT", "srt"), srt::play)?,
+                bad_handshakes()?,
             ]
         }
         "publish" => {
@@ -382,12 +384,83 @@ where
     let mut table = Table::new(format!("{viewers} viewers of {name} in datagrams, video of {megabits} Mbit/s"), &[]);
     let system = System::Voyandz(format!("{}{protocol}: {{listen: '127.0.0.1:0'}}\n", noise(megabits, "")));
     for _ in 0..rounds() {
+        let alone = segments::calibrate()?;
         let mut server = system.start()?;
         let address = server.address_of(protocol)?;
         let outcome = crowd::put(&mut server, (viewers, address), WINDOW, &play)?;
         let mut figures = of_crowd(&outcome);
         figures.insert("of a processor", outcome.cpu.as_secs_f64() / WINDOW.as_secs_f64());
+        figures.insert("GSO us/datagram", alone * 1e6);
         table.add(name, figures);
+    }
+    Ok(table)
+}
+
+/// A player of SRT, without and with bad handshakes from one address beside it.
+fn bad_handshakes() -> anyhow::Result<Table> {
+    let mut table = Table::new(format!("a player of SRT beside {} bad handshakes a second", srt::BAD), &[]);
+    let system = System::Voyandz(format!("{}srt: {{listen: '127.0.0.1:0'}}\n", noise(4, "")));
+    for _ in 0..rounds() {
+        for (name, is_flooded) in [("alone", false), ("beside them", true)] {
+            let mut server = system.start()?;
+            let address = server.address_of("srt")?;
+            let stop = AtomicBool::new(false);
+            let (outcome, sent, took) = std::thread::scope(|scope| {
+                let flood = || anyhow::Ok((Runtime::new()?.block_on(srt::flood(address, &stop))?, Instant::now()));
+                let began = Instant::now();
+                let flood = is_flooded.then(|| scope.spawn(flood));
+                let outcome = crowd::put(&mut server, (1, address), WINDOW, srt::play);
+                stop.store(true, Ordering::Relaxed);
+                let flood = flood.map(std::thread::ScopedJoinHandle::join);
+                let (sent, ended) = match flood {
+                    Some(Ok(flood)) => flood?,
+                    Some(Err(_)) => bail!("the flood has failed"),
+                    None => (0, Instant::now()),
+                };
+                anyhow::Ok((outcome?, sent, ended - began))
+            })?;
+            let figures = Figures::from([
+                ("of a processor", outcome.cpu.as_secs_f64() / WINDOW.as_secs_f64()),
+                ("bad handshakes/s", sent as f64 / took.as_secs_f64()),
+                ("MB/s", outcome.bytes as f64 / 1e6 / WINDOW.as_secs_f64()),
+                ("lost packets", outcome.lost as f64),
+            ]);
+            table.add(name, figures);
+        }
+    }
+    Ok(table)
+}
+
+/// How soon players of RTSP have their first packet, of a stream that runs, one after the other.
+fn first_packets(count: usize) -> anyhow::Result<Table> {
+    let mut table = Table::new(format!("the first packet of RTP, {count} players one after the other"), &[]);
+    let system = System::Voyandz(format!("{}rtsp: {{listen: '127.0.0.1:0'}}\n", noise(RATE / 1_000_000, "")));
+    for _ in 0..rounds() {
+        let server = system.start()?;
+        let address = server.address_of("rtsp")?;
+        let (over_connection, in_datagrams) = Runtime::new()?.block_on(async {
+            let keeper = tokio::spawn(rtsp::play(address, Arc::default()));
+            let (mut over_connection, mut in_datagrams) = (Vec::new(), Vec::new());
+            // The encoder starts for the first one.
+            rtsp::first_packet(address).await?;
+            for _ in 0..count {
+                over_connection.push(rtsp::first_packet(address).await?);
+                in_datagrams.push(rtsp::first_datagram(address).await?);
+            }
+            keeper.abort();
+            anyhow::Ok((over_connection, in_datagrams))
+        })?;
+        for (name, all) in [("connection", over_connection), ("datagrams", in_datagrams)] {
+            let since_play: Vec<_> = all.iter().map(|first| first.since_play).collect();
+            let since_response: Vec<_> = all.iter().map(|first| first.since_response).collect();
+            let figures = Figures::from([
+                ("after PLAY p50 ms", quantile(&since_play, 0.5)),
+                ("after the response p50 ms", quantile(&since_response, 0.5)),
+                ("after the response max ms", quantile(&since_response, 1.0)),
+                ("keyframes first", all.iter().filter(|first| first.is_keyframe).count() as f64),
+            ]);
+            table.add(name, figures);
+        }
     }
     Ok(table)
 }

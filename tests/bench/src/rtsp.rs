@@ -2,7 +2,11 @@
 
 use crate::crowd::Taken;
 use anyhow::{Context, ensure};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -56,6 +60,75 @@ pub async fn play_datagrams(address: SocketAddr, taken: Arc<Taken>) -> anyhow::R
             taken.add(length, &mut is_first);
         }
     }
+}
+
+/// How soon a player has its first packet.
+#[derive(Debug, Clone, Copy)]
+pub struct First {
+    /// From the request `PLAY` on.
+    pub since_play: Duration,
+    /// From the response to it on.
+    pub since_response: Duration,
+    /// Whether the packet begins a keyframe: it has the parameter sets.
+    pub is_keyframe: bool,
+}
+
+impl First {
+    fn new(played: Instant, responded: Instant, packet: &[u8]) -> Self {
+        let now = Instant::now();
+        let (since_play, since_response) = (now - played, now - responded);
+        // Several units in one packet, of which the first one is the parameters of the sequence.
+        let kind = |at: usize| packet.get(at).map(|byte| byte & 0x1f);
+        Self { since_play, since_response, is_keyframe: (kind(12), kind(15)) == (Some(24), Some(7)) }
+    }
+}
+
+/// Plays over the connection until the first packet.
+///
+/// # Errors
+/// When it is refused, or cut off.
+pub async fn first_packet(address: SocketAddr) -> anyhow::Result<First> {
+    let (mut socket, play) = set_up(address, "RTP/AVP/TCP;unicast;interleaved=0-1").await?;
+    let played = Instant::now();
+    socket.write_all(play.as_bytes()).await?;
+    let (mut received, mut responded) = (Vec::new(), None);
+    loop {
+        while let Some(begin) = received.windows(4).position(|four| four == b"\r\n\r\n").filter(|_| responded.is_none())
+        {
+            ensure!(received.starts_with(b"RTSP/1.0 200 "), "{}", received.escape_ascii());
+            received.drain(..begin + 4);
+            responded = Some(Instant::now());
+        }
+        while let (Some(responded), &[b'$', channel, high, low, ..]) = (responded, &received[..]) {
+            let end = 4 + usize::from(u16::from_be_bytes([high, low]));
+            let Some(packet) = received.get(4..end) else { break };
+            if channel == 0 {
+                return Ok(First::new(played, responded, packet));
+            }
+            received.drain(..end);
+        }
+        ensure!(socket.read_buf(&mut received).await? > 0, "cut off");
+    }
+}
+
+/// The same in datagrams.
+///
+/// # Errors
+/// When it is refused, or nothing comes.
+pub async fn first_datagram(address: SocketAddr) -> anyhow::Result<First> {
+    let (rtp, rtcp) = (UdpSocket::bind("127.0.0.1:0").await?, UdpSocket::bind("127.0.0.1:0").await?);
+    let (first, second) = (rtp.local_addr()?.port(), rtcp.local_addr()?.port());
+    let (mut socket, play) = set_up(address, &format!("RTP/AVP;unicast;client_port={first}-{second}")).await?;
+    let played = Instant::now();
+    request(&mut socket, &play).await?;
+    let responded = Instant::now();
+    let mut buffer = vec![0; 2048];
+    let length = timeout(SILENCE, rtp.recv(&mut buffer)).await.context("no packet")??;
+    let found = First::new(played, responded, buffer.get(..length).unwrap_or_default());
+    // Otherwise the server sends to nobody for another minute.
+    let session = play.lines().find(|line| line.starts_with("Session: ")).context("no session")?;
+    request(&mut socket, &format!("TEARDOWN rtsp://{address}/live RTSP/1.0\r\nCSeq: 4\r\n{session}\r\n\r\n")).await?;
+    Ok(found)
 }
 
 /// A connection on which the first track is set up, and the request to play it.

@@ -2,7 +2,14 @@
 
 use crate::crowd::Taken;
 use anyhow::{Context, bail, ensure};
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
     net::UdpSocket,
     sync::Semaphore,
@@ -70,11 +77,50 @@ pub async fn play(address: SocketAddr, taken: Arc<Taken>) -> anyhow::Result<()> 
             ensure!(first != SHUTDOWN, "cut off");
             if first & CONTROL == 0 && length > HEADER {
                 // What is lost on the way is lost here, too: it would be sent again otherwise.
+                taken.lose(first.saturating_sub(next));
                 next = next.max(first + 1);
                 taken.add(length - HEADER, &mut is_first);
             }
         }
     }
+}
+
+/// Bad handshakes in a second.
+pub const BAD: usize = 1000;
+/// How many of them are sent together.
+const TOGETHER: usize = 10;
+
+/// Sends bad handshakes from one address until `stop`, each kind in turn: requests for a cookie that is not used, a wrong cookie, a stream
+/// that there is not, and what is no handshake. Returns how many.
+///
+/// # Errors
+/// When there is no socket, or no answer to the first one.
+pub async fn flood(address: SocketAddr, stop: &AtomicBool) -> anyhow::Result<usize> {
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    socket.connect(address).await?;
+    socket.send(&shake(4, 2, 1, 0, &[])).await?;
+    let cookie = answer(&socket, 1).await?[11];
+    let extensions = [extension(1, &words(&[0x0001_0501, 0x3f, 120 << 16 | 120])), extension(5, b"gnon")].concat();
+    let mut clock = interval(Duration::from_secs(1) * TOGETHER as u32 / BAD as u32);
+    let (mut sent, mut buffer) = (0, [0; 2048]);
+    while !stop.load(Ordering::Relaxed) {
+        clock.tick().await;
+        for _ in 0..TOGETHER {
+            let mut datagram = match sent % 4 {
+                0 => shake(4, 2, 1, 0, &[]),
+                1 => shake(5, 5, 0xFFFF_FFFF, cookie ^ 1, &extensions),
+                2 => shake(5, 5, 0xFFFF_FFFF, cookie, &extensions),
+                _ => shake(9, 9, 0xFFFF_FFFF, cookie, &[]),
+            };
+            // Each is another socket.
+            let number = u32::try_from(sent)? + 1000;
+            datagram.get_mut(40..44).context("a short handshake")?.copy_from_slice(&number.to_be_bytes());
+            socket.send(&datagram).await?;
+            sent += 1;
+        }
+        while socket.try_recv(&mut buffer).is_ok() {}
+    }
+    Ok(sent)
 }
 
 /// A handshake with extensions behind it.

@@ -41,7 +41,10 @@ fuzz_target!(|data: &[u8]| {
         }
         match &mut connection {
             None => connection = caller.handle(&packet, now, &mut out).ok().flatten(),
-            Some(connection) => connection.handle(&packet, now, &mut out, &mut delivered),
+            Some(connection) => {
+                connection.handle(&packet, now, &mut out, &mut delivered);
+                connection.tick(now, &mut out, &mut delivered);
+            }
         }
         out.clear();
         delivered.clear();

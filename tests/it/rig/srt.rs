@@ -182,14 +182,16 @@ pub fn ffmpeg(address: SocketAddr, query: &str, seconds: &str) -> (bool, String)
     (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// What GStreamer receives of an address, as it comes: so many datagrams, or what there is until the end.
-pub fn gstreamer(address: SocketAddr, stream_id: &str, datagrams: u32) -> Vec<u8> {
+/// What GStreamer receives of an address with these properties, as it comes: so many datagrams, or what there is until the end.
+pub fn gstreamer(address: SocketAddr, stream_id: &str, properties: &[&str], datagrams: u32) -> Vec<u8> {
     let file = tempfile::NamedTempFile::new().unwrap();
     let location = format!("location={}", file.path().display());
     let (uri, id) = (format!("uri=srt://{address}?mode=caller"), format!("streamid={stream_id}"));
     let count = format!("num-buffers={datagrams}");
     let mut child = Command::new("gst-launch-1.0")
-        .args(["-q", "srtsrc", &uri, &id, &count, "!", "filesink", &location])
+        .args(["-q", "srtsrc", &uri, &id, &count])
+        .args(properties)
+        .args(["!", "filesink", &location])
         .stdin(Stdio::null())
         .spawn()
         .unwrap();

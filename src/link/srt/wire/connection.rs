@@ -113,7 +113,8 @@ impl Connection {
         }
     }
 
-    /// Handles a packet of the peer. Payloads that are complete are added to `delivered`, answers to `out`.
+    /// Handles a packet of the peer. Payloads that are complete are added to `delivered`, answers to `out`. What is due then is done by
+    /// [`Connection::tick`], once after several packets.
     pub fn handle(&mut self, packet: &Packet<'_>, now: Instant, out: &mut Outbox, delivered: &mut Vec<Bytes>) {
         if self.end.is_some() {
             return;
@@ -150,7 +151,6 @@ impl Connection {
             Body::Shutdown => self.end = Some(End::Closed),
             Body::KeepAlive | Body::Handshake(_) | Body::Other => {}
         }
-        self.tick(now, out, delivered);
     }
 
     fn data(&mut self, data: &Data<'_>, now: Instant, out: &mut Outbox, delivered: &mut Vec<Bytes>) {

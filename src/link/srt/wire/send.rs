@@ -44,6 +44,8 @@ pub struct Sender {
     /// From sending a packet to its acknowledgement, smoothed: the peer's own estimate begins at 100 ms and takes long to become true.
     answered: Option<Duration>,
     pace: Pace,
+    /// Packets leave that may leave together: the pace has let the first of them go.
+    is_sending: bool,
     /// When a packet was acknowledged, or sent while none was on the way.
     progress: Instant,
     /// When a packet was sent last.
@@ -109,6 +111,7 @@ impl Sender {
             again_after: latency / 5,
             answered: None,
             pace: Pace::new(now),
+            is_sending: false,
             progress: now,
             sent: now,
             counts: Counts::default(),
@@ -263,9 +266,19 @@ impl Sender {
         is_quiet.then(|| self.sent.max(self.progress) + rtt.patience() + 2 * ROUNDS)
     }
 
-    /// The next packet that may be sent now. A new one is encrypted with the key of this parity.
+    /// The next packet that may be sent now, to be called until there is none. A new one is encrypted with the key of this parity.
     pub fn next(&mut self, parity: Parity, now: Instant) -> Option<Outgoing> {
         self.pace.refill(now);
+        // However often this is called meanwhile, for each acknowledgement: few packets are not worth a call.
+        if !self.is_sending && !self.pace.may_begin(self.waiting()) {
+            return None;
+        }
+        let next = self.take_next(parity, now);
+        self.is_sending = next.is_some();
+        next
+    }
+
+    fn take_next(&mut self, parity: Parity, now: Instant) -> Option<Outgoing> {
         while let Some(number) = self.lost.front().copied() {
             let held = number.checked_sub(self.first).and_then(|at| self.held.get_mut(at as usize));
             let Some(held) = held else {
@@ -309,13 +322,17 @@ impl Sender {
         })
     }
 
+    /// Bytes that are to be sent.
+    fn waiting(&self) -> usize {
+        self.unsent_bytes + self.lost.len() * PACKET
+    }
+
     /// When something is due next.
     pub fn due(&self, rtt: &Rtt) -> Option<Instant> {
         let has_room = self.unsent < self.acknowledged + self.room;
         let waits = !self.lost.is_empty() || (self.unsent < self.end() && has_room);
         let late = self.held.front().map(|held| held.came + self.too_late);
-        let waiting = self.unsent_bytes + self.lost.len() * PACKET;
-        [waits.then(|| self.pace.due(waiting)), late, self.overdue(rtt), self.unanswered(rtt)]
+        [waits.then(|| self.pace.due(self.waiting())), late, self.overdue(rtt), self.unanswered(rtt)]
             .into_iter()
             .flatten()
             .min()
@@ -381,10 +398,22 @@ impl Pace {
         may
     }
 
-    /// When packets may leave, of so many bytes that wait. They leave together up to half a burst: each call costs as much as several packets.
+    /// What is needed before the first of so many bytes that wait may leave. They leave together, up to a burst: each call costs as much as
+    /// several packets, and the last of a frame leaves no later for it.
+    fn needed(waiting: usize) -> f64 {
+        BURST.min((waiting + HEADER) as f64)
+    }
+
+    /// Whether packets may leave now.
+    fn may_begin(&self, waiting: usize) -> bool {
+        // Times are in whole nanoseconds.
+        self.tokens + 1.0 >= Self::needed(waiting)
+    }
+
+    /// When packets may leave, of so many bytes that wait.
     fn due(&self, waiting: usize) -> Instant {
-        let missing = ((BURST / 2.0).min((waiting + HEADER) as f64) - self.tokens).max(0.0);
-        if self.tokens > 0.0 { self.refilled } else { self.refilled + Duration::from_secs_f64(missing / self.rate) }
+        let missing = (Self::needed(waiting) - self.tokens).max(0.0);
+        self.refilled + Duration::from_secs_f64(missing / self.rate)
     }
 }
 
@@ -524,7 +553,22 @@ mod tests {
         // At 3 MB/s, a packet in 0.444 ms.
         check(16, &[(16, 0)]);
         check(17, &[(16, 0), (1, 444)]);
-        check(31, &[(16, 0), (8, 3552), (7, 6628)]);
+        check(31, &[(16, 0), (15, 6585)]);
+        check(40, &[(16, 0), (16, 7104), (8, 10_618)]);
+    }
+
+    /// Acknowledgements come at any time, and each has the sender look whether it may send.
+    #[test]
+    fn acknowledgements_do_not_take_groups_apart() {
+        let begin = Instant::now();
+        let mut sender = sender(8192, begin);
+        push(&mut sender, 32, begin);
+        assert_eq!(sent(&mut sender, begin).len(), 16);
+        for millis in 1..=7 {
+            sender.acknowledge(Sequence::new(0x7FFF_FFFF).plus(2 * millis), None, at(begin, millis));
+            assert_eq!(sent(&mut sender, at(begin, millis)), [], "{millis} ms");
+        }
+        assert_eq!(sent(&mut sender, at(begin, 8)).len(), 16);
     }
 
     proptest! {

@@ -172,6 +172,21 @@ fn lost_packets_come_within_the_latency() {
     }
 }
 
+/// With the latency that is recommended, in both directions and with each key.
+#[test]
+fn four_round_trips_are_enough() {
+    for (loss, delay, length, seed) in [20, 50]
+        .into_iter()
+        .flat_map(|loss| [10, 50].map(|delay| (loss, delay)))
+        .flat_map(|(loss, delay)| [KeyLength::Aes128, KeyLength::Aes256].map(|length| (loss, delay, length)))
+        .flat_map(|(loss, delay, length)| (1..=3).map(move |seed| (loss, delay, length, seed)))
+    {
+        let delay = Duration::from_millis(delay);
+        let mut net = Net::new(loss, delay, 8 * delay, keys(length), 7, 1 << 24, seed);
+        exchange(&mut net, 2000);
+    }
+}
+
 #[test]
 fn keys_change_while_packets_are_lost() {
     let mut net = Net::new(50, Duration::from_millis(10), LATENCY, keys(KeyLength::Aes256), 0, 1024, 9);
@@ -251,6 +266,7 @@ proptest! {
             let (mut out, mut delivered) = (Outbox::default(), Vec::new());
             net.sides[0].send(payload(1), net.now);
             net.sides[0].handle(&packet, net.now, &mut out, &mut delivered);
+            net.sides[0].tick(net.now, &mut out, &mut delivered);
             let _ = net.sides[0].due();
         }
     }
