@@ -125,5 +125,6 @@ mod traces;
 mod tracks;
 mod viewers;
 mod webrtc;
+mod webrtc_bars;
 mod webrtc_layers;
 mod webrtc_simulcast;

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// An offer as Chromium makes it, shortened, of which no client is behind.
-const OFFER: &str = "v=0\r
+pub const OFFER: &str = "v=0\r
 o=- 4611731400430051336 2 IN IP4 127.0.0.1\r
 s=-\r
 t=0 0\r
@@ -64,13 +64,13 @@ const FRAGMENT: &str = "a=ice-ufrag:EsAw\r\na=ice-pwd:bP+XJMM09aR8AiX1jdukzR6Y\r
 a=mid:0\r\na=candidate:1387637174 1 udp 2122260223 x.local 61764 typ host\r\n";
 
 /// A request with a body.
-fn send(server: &Server, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+pub fn send(server: &Server, method: &str, target: &str, headers: &str, body: &str) -> Answer {
     let (host, length) = (server.address(), body.len());
     let head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{headers}\r\n");
     http::send(server.address(), &(head + body))
 }
 
-fn post(server: &Server, target: &str, offer: &str) -> Answer {
+pub fn post(server: &Server, target: &str, offer: &str) -> Answer {
     send(server, "POST", target, "Content-Type: application/sdp\r\n", offer)
 }
 
@@ -121,7 +121,7 @@ pub fn play(browser: &Browser, path: &str, kinds: &str) {
     browser.run(&format!("play('{path}', {kinds}).catch((failure) => {{ window.failure = String(failure); }})"));
 }
 
-fn number(browser: &Browser, script: &str) -> f64 {
+pub fn number(browser: &Browser, script: &str) -> f64 {
     browser.run(&format!("return {script} ?? -1")).as_f64().unwrap()
 }
 
@@ -523,7 +523,7 @@ fn who_may_not_view_a_stream_gets_no_session_of_it() {
 }
 
 /// A page with a `publish(path, codec, mode)` that sends a moving picture and a tone.
-const PUBLISHER: &str = "
+pub const PUBLISHER: &str = "
     const canvas = document.createElement('canvas');
     [canvas.width, canvas.height] = [640, 360];
     const drawing = canvas.getContext('2d');
@@ -665,7 +665,7 @@ pub fn aiortc(python: &Path, what: &str, url: &str) -> Child {
     peer(python, "webrtc_peer.py", what, url)
 }
 
-fn peer(python: &Path, script: &str, what: &str, url: &str) -> Child {
+pub fn peer(python: &Path, script: &str, what: &str, url: &str) -> Child {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(script);
     Command::new(python).arg(script).args([what, url]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
