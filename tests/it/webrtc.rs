@@ -684,6 +684,44 @@ fn webrtcbin_publishes_and_plays() {
     }
 }
 
+#[test]
+fn werift_publishes_and_plays() {
+    let Some(package) = tool("werift/node_modules/werift/package.json").filter(|_| have("node")) else { return };
+    let server = Server::start(&format!(
+        "
+        webrtc: {{}}
+        feeds:
+          cam: {{pipeline: '{PICTURE}', mode: continuous}}
+          mic: {{pipeline: '{TONE}', mode: continuous}}
+          studio: {{publish: {{key: s3cret}}}}
+        streams:
+          film: {{feeds: [cam, mic], video: {{codec: vp8, gop: 50}}, audio: {{codec: opus}}}}
+          studio: {{feed: studio}}
+        "
+    ));
+    let peer = |arguments: &[String]| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/werift_peer.mjs");
+        let folder = package.ancestors().nth(3).unwrap();
+        let mut node = Command::new("node");
+        node.arg(script).args(arguments).env("WERIFT", folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        node.spawn().unwrap()
+    };
+    let played = |path: &str| {
+        let output = peer(&["play".to_owned(), server.url(path)]).wait_with_output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(played("/film/whep"), "played 320x240, 48000 Hz, hello\n");
+    let mut relay = peer(&["relay".to_owned(), server.url("/film/whep"), server.url("/studio/whip?key=s3cret")]);
+    server.log.wait("publisher joined.*feed=studio.*tracks=.VP8, Opus", secs(20));
+    assert_eq!(played("/studio/whep"), "played 320x240, 48000 Hz, hello\n");
+    let bytes = server.get("/studio.mkv").collect(secs(3));
+    let frames = media::Frames::of(mkv::trim(&bytes), false);
+    assert!(frames.complaints.is_empty(), "{}", frames.complaints);
+    assert!(frames.pictures.len() > 30 && frames.sounds > 50, "{} {}", frames.pictures, frames.sounds);
+    drop(relay.stdin.take());
+    assert!(relay.wait().unwrap().success());
+}
+
 /// `more`: what it says beside the pictures and the tone.
 fn another_implementation_publishes_and_plays(python: &Path, script: &str, more: &str) {
     let server = Server::start(&format!(
