@@ -125,6 +125,7 @@ mod traces;
 mod tracks;
 mod viewers;
 mod webrtc;
+mod webrtc_bad_input;
 mod webrtc_bars;
 mod webrtc_layers;
 mod webrtc_simulcast;
