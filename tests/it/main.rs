@@ -128,4 +128,5 @@ mod webrtc;
 mod webrtc_bad_input;
 mod webrtc_bars;
 mod webrtc_layers;
+mod webrtc_pages;
 mod webrtc_simulcast;
