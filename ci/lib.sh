@@ -10,11 +10,11 @@ alone=(resilience:: live_edits::edits_disturb live_edits::a_long_list srt::five_
 # Tests whose browsers, players and encoders take most of the processors: a few run at a time, beside the others, which wait for most
 # of their time.
 # shellcheck disable=SC2034
-heavy=(browsers:: changes:: codecs:: dash:: embedding:: examples:: ffmpeg9:: firefox:: hls_players:: join_matrix:: joins:: keyboard:: manage:: pages:: players:: screens:: webrtc:: webrtc_channels:: webrtc_layers:: webrtc_simulcast::)
+heavy=(browsers:: changes:: codecs:: dash:: embedding:: examples:: ffmpeg9:: firefox:: hls_players:: join_matrix:: joins:: keyboard:: manage:: pages:: players:: screens:: webrtc:: webrtc_bad_input:: webrtc_bars:: webrtc_channels:: webrtc_layers:: webrtc_pages:: webrtc_simulcast::)
 # What Chromium does in ci/test, and Firefox in ci/long; what players do for so long that little else may run meanwhile; and what ffmpeg
-# requests of a stream whose encoder keeps up from its first frame on.
+# requests of a stream whose encoder keeps up from its first frame on. The bars of WebRTC want a quiet machine, too.
 # shellcheck disable=SC2034
-later=(firefox::a42 firefox::a43 firefox::a44 firefox::a45 firefox::a46 firefox::firefox_is_back dash::players ffmpeg9::each_segment)
+later=(firefox::a42 firefox::a43 firefox::a44 firefox::a45 firefox::a46 firefox::firefox_is_back dash::players ffmpeg9::each_segment webrtc_bars:: webrtc_bad_input::a_peer_that_never)
 # Where rustup puts cargo, which a shell of before the installation does not know yet.
 export PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
 

@@ -173,7 +173,11 @@ pub(super) async fn accepted(
     work: impl FnOnce(&Identity, &[Candidate]) -> Result<(Session, String), AcceptError> + Send + 'static,
 ) -> Result<(Session, String), Problem> {
     let (identity, candidates) = (webrtc.identity().clone(), webrtc.candidates());
-    match webrtc.work(move || work(&identity, &candidates)).await {
+    let work = move || {
+        fail::fail_point!("webrtc-offer");
+        work(&identity, &candidates)
+    };
+    match webrtc.work(work).await {
         Ok(Ok(accepted)) => Ok(accepted),
         Ok(Err(error)) => Err(Problem::new(StatusCode::BAD_REQUEST, &error.to_string())),
         Err(NotDone::Busy) => Err(Problem::unavailable("too many offers at a time")),

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "webrtc")]
+mod channels;
 mod client;
 mod crowd;
 mod hls;

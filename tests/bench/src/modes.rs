@@ -1,7 +1,7 @@
 //! What is measured: each mode runs its systems in turns, a fresh process each time.
 
 #[cfg(feature = "webrtc")]
-use crate::webrtc;
+use crate::{channels, webrtc};
 use crate::{
     crowd, hls, http2, latency,
     load::{self, Outcome, Plan},
@@ -27,9 +27,9 @@ use std::{
 use tokio::{net::TcpStream, runtime::Runtime};
 
 /// All modes.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 21] = [
     "fanout", "latency", "slow", "storm", "mjpeg", "stills", "memory", "ingest", "record", "core", "http2", "tls",
-    "rtmp", "rtsp", "srt", "publish", "push", "hls", "webrtc", "short",
+    "rtmp", "rtsp", "srt", "publish", "push", "hls", "webrtc", "channels", "short",
 ];
 
 /// Bits a second of the source: a picture of 1080 lines.
@@ -101,6 +101,8 @@ pub fn run(mode: &str, counts: &[usize]) -> anyhow::Result<()> {
         "tls" => or(&[200]).into_iter().map(over_tls).collect::<Result<_, _>>()?,
         #[cfg(feature = "webrtc")]
         "webrtc" => or(&[400]).into_iter().map(over_webrtc).collect::<Result<_, _>>()?,
+        #[cfg(feature = "webrtc")]
+        "channels" => or(&[5000]).into_iter().map(over_channels).collect::<Result<_, _>>()?,
         "hls" => vec![
             playlists(or(&[500, 2000]).first().copied().unwrap_or_default(), true)?,
             playlists(or(&[500, 2000]).last().copied().unwrap_or_default(), false)?,
@@ -276,12 +278,11 @@ fn over_webrtc(viewers: usize) -> anyhow::Result<Table> {
             let address = server.address;
             let seen = Arc::new(webrtc::Seen::default());
             let watch = |address, taken| webrtc::watch(address, taken, seen.clone());
-            let packets = || seen.packets();
             let outcome = crowd::put(&mut server, (viewers, address), 2 * WINDOW, watch)?;
             let seconds = 2.0 * WINDOW.as_secs_f64();
-            let (all, lost) = packets();
+            let ((all, lost), (joins, slowest)) = (seen.packets(), seen.joins());
             let of_processor = outcome.cpu.as_secs_f64() / seconds;
-            // The payloads are of about equal length.
+            let packets = outcome.bytes as f64 / seen.mean_length();
             let first_frames = seen.first_frames();
             table.add(
                 "voyandz",
@@ -295,6 +296,39 @@ fn over_webrtc(viewers: usize) -> anyhow::Result<Table> {
                     ("lost packets", lost as f64),
                     ("RSS kB/viewer", outcome.resident / viewers as f64),
                     ("sendto us/packet", sendto * 1e6),
+                    ("packets/s", packets / seconds),
+                    // What a packet costs the server, against one that is only sent.
+                    ("of sendto", outcome.cpu.as_secs_f64() / (packets * sendto)),
+                    ("joins/s", joins),
+                    ("first packet max ms", slowest.as_secs_f64() * 1000.0),
+                ]),
+            );
+            anyhow::Ok(())
+        })
+    })?;
+    Ok(table)
+}
+
+/// Messages over data channels of one client, with the server on one processor and the client on another: there and back, and one way.
+#[cfg(feature = "webrtc")]
+fn over_channels(messages: usize) -> anyhow::Result<Table> {
+    let mut table =
+        Table::new(format!("data channels: {messages} messages there and back, and as many as pass one way"), &[]);
+    let system = System::Voyandz(format!("webrtc: {{}}\n{}", camera("600k")));
+    apart(|first| {
+        (0..rounds()).try_for_each(|_| {
+            let server = system.start_on(Some(first))?;
+            let mut client = channels::Client::connect(server.address)?;
+            // What begins is slower.
+            client.round_trips(messages / 10)?;
+            let times = client.round_trips(messages)?;
+            let bytes = client.acknowledged(WINDOW)?;
+            table.add(
+                "voyandz",
+                Figures::from([
+                    ("1,000 bytes p50 ms", quantile(&times, 0.5)),
+                    ("1,000 bytes p99 ms", quantile(&times, 0.99)),
+                    ("4 KiB one way MB/s", bytes as f64 / 1e6 / WINDOW.as_secs_f64()),
                 ]),
             );
             anyhow::Ok(())

@@ -37,15 +37,19 @@ pub struct Seen {
     joining: Arc<Semaphore>,
     viewers: AtomicUsize,
     first_frames: Mutex<Vec<Duration>>,
+    /// When each viewer made its offer, and when its first packet came.
+    joins: Mutex<Vec<(Instant, Instant)>>,
     packets: AtomicU64,
+    bytes: AtomicU64,
     lost: AtomicU64,
 }
 
 impl Default for Seen {
     fn default() -> Self {
         let joining = Arc::new(Semaphore::new(JOINING));
-        let (viewers, first_frames) = (AtomicUsize::default(), Mutex::default());
-        Self { joining, viewers, first_frames, packets: AtomicU64::default(), lost: AtomicU64::default() }
+        let (viewers, first_frames, joins) = (AtomicUsize::default(), Mutex::default(), Mutex::default());
+        let (packets, bytes, lost) = (AtomicU64::default(), AtomicU64::default(), AtomicU64::default());
+        Self { joining, viewers, first_frames, joins, packets, bytes, lost }
     }
 }
 
@@ -53,6 +57,23 @@ impl Seen {
     /// How long each viewer waited for its first frame, since it made its offer.
     pub fn first_frames(&self) -> Vec<Duration> {
         self.first_frames.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many viewers joined in a second, and the longest time from an offer to the first packet. The first viewer does not count: it has
+    /// the encoder start.
+    pub fn joins(&self) -> (f64, Duration) {
+        let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        joins.sort_unstable();
+        let joins = joins.get(1..).unwrap_or_default();
+        let (first, last) =
+            (joins.iter().map(|(offer, _)| *offer).min(), joins.iter().map(|(_, packet)| *packet).max());
+        let lasted = first.zip(last).map_or(f64::NAN, |(first, last)| (last - first).as_secs_f64());
+        (joins.len() as f64 / lasted, joins.iter().map(|(offer, packet)| *packet - *offer).max().unwrap_or_default())
+    }
+
+    /// The mean length of a payload.
+    pub fn mean_length(&self) -> f64 {
+        self.bytes.load(Ordering::Relaxed) as f64 / self.packets.load(Ordering::Relaxed) as f64
     }
 
     /// All packets that came, decrypted, and those that are missing between them.
@@ -88,8 +109,12 @@ pub async fn watch(server: SocketAddr, taken: Arc<Taken>, seen: Arc<Seen>) -> an
                     socket.send_to(&sent.contents, sent.destination).await?;
                 }
                 Output::Event(Event::RtpPacket(packet)) => {
+                    if is_first {
+                        seen.joins.lock().unwrap_or_else(PoisonError::into_inner).push((began, Instant::now()));
+                    }
                     taken.add(packet.payload.len(), &mut is_first);
                     seen.packets.fetch_add(1, Ordering::Relaxed);
+                    seen.bytes.fetch_add(packet.payload.len() as u64, Ordering::Relaxed);
                     let number = *packet.seq_no;
                     if let Some(missing) = newest.and_then(|newest: u64| number.checked_sub(newest + 1)) {
                         seen.lost.fetch_add(missing, Ordering::Relaxed);
@@ -122,7 +147,10 @@ fn take(rtc: &mut Rtc, (source, local): (SocketAddr, SocketAddr), bytes: &[u8]) 
 }
 
 /// Sends an offer; the answer.
-async fn ask(from: Ipv4Addr, server: SocketAddr, offer: &str) -> anyhow::Result<String> {
+///
+/// # Errors
+/// When it is refused.
+pub async fn ask(from: Ipv4Addr, server: SocketAddr, offer: &str) -> anyhow::Result<String> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((from, 0).into())?;
     let mut socket = socket.connect(server).await?;

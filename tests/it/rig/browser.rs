@@ -1,6 +1,7 @@
 //! A headless Chromium, driven over WebDriver; or a Firefox, whose commands are the same.
 
-use super::{SOON, firefox::Firefox, have, log::Log, millis};
+use super::{SOON, firefox::Firefox, have, log::Log, millis, process};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -87,6 +88,13 @@ impl Browser {
 
     fn attempt(&self, script: &str) -> Result<Value, Value> {
         self.command("/execute/sync", "WebDriver:ExecuteScript", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Sends a signal to the browser, which is not asked to end.
+    pub fn kill(&self, signal: Signal) {
+        for browser in process::children(self.chromium().driver.id().try_into().unwrap()) {
+            process::send(browser.pid, signal);
+        }
     }
 
     fn chromium(&self) -> &Chromium {
