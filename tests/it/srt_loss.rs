@@ -33,8 +33,7 @@ impl Line {
             return vec![usual];
         }
         let mut lines = Vec::new();
-        // Not 5 % at 20 ms: both sides guess a round trip of 100 ms at first, and 80 ms are too short then to ask twice.
-        for (loss, round_trip, key) in [(20, 20), (20, 100), (50, 100)]
+        for (loss, round_trip, key) in [(20, 20), (50, 20), (20, 100), (50, 100)]
             .into_iter()
             .flat_map(|(loss, round_trip)| [16, 32].map(|key| (loss, round_trip, key)))
         {

@@ -75,6 +75,8 @@ fn a_viewer_that_sends_or_has_no_codec_of_the_stream_is_refused() {
     );
     play(&browser, "/film/whep", "['video', 'audio']");
     assert_continues(&browser, 20);
+    let answer = browser.run("return answer");
+    assert!(!answer.as_str().unwrap().contains("sendrecv"), "{answer}");
 }
 
 #[test]

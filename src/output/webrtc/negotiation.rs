@@ -105,12 +105,13 @@ pub fn still_fits(plan: &PlayPlan, tracks: &TrackSet) -> bool {
 }
 
 /// The answer as the documents demand it: RTCP never comes on a port of its own (RFC 9725, section 4.4.1), and a medium that is not
-/// sent lists a format all the same (RFC 8829, section 5.3.1).
-pub fn finished_answer(answer: &str, offer: &Offer) -> String {
+/// sent lists a format all the same (RFC 8829, section 5.3.1). A medium that is offered in both directions has this one.
+pub fn finished_answer(answer: &str, offer: &Offer, direction: &str) -> String {
     let mut media = offer.media.iter();
     let mut out = String::with_capacity(answer.len() + 64);
     for line in answer.lines().map(str::trim_end) {
-        out += line;
+        // Who offers both directions gets one: what it would send, or be sent, is not there.
+        out += if line == "a=sendrecv" { direction } else { line };
         if line.starts_with("m=") {
             let first = media.next().and_then(|media| media.formats.first()).map_or(0, |format| format.payload_type);
             if line.split_whitespace().count() == 3 {
@@ -127,7 +128,7 @@ pub fn finished_answer(answer: &str, offer: &Offer) -> String {
 
 /// Our own offer as RFC 9725, section 4.4.1, demands it.
 pub fn finished_offer(offer: &str) -> String {
-    finished_answer(offer, &Offer::default())
+    finished_answer(offer, &Offer::default(), "a=sendonly")
 }
 
 fn medium(offer: &Offer, kind: MediaKind) -> Option<&Media> {
@@ -306,8 +307,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_finished() {
-        let answer = "m=video 9 x 96\r\na=rtcp-mux\r\na=y\r\nm=audio 0 x \r\n";
-        let expect = "m=video 9 x 96\r\na=rtcp-mux\r\na=rtcp-mux-only\r\na=y\r\nm=audio 0 x 111\r\n";
-        assert_eq!(finished_answer(answer, &Offer::parse(CHROMIUM).unwrap()), expect);
+        let answer = "m=video 9 x 96\r\na=sendrecv\r\na=rtcp-mux\r\na=y\r\nm=audio 0 x \r\n";
+        let expect = "m=video 9 x 96\r\na=sendonly\r\na=rtcp-mux\r\na=rtcp-mux-only\r\na=y\r\nm=audio 0 x 111\r\n";
+        assert_eq!(finished_answer(answer, &Offer::parse(CHROMIUM).unwrap(), "a=sendonly"), expect);
     }
 }

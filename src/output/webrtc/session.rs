@@ -44,6 +44,10 @@ const NEVER: Duration = Duration::from_secs(86_400);
 /// The least time between two timeouts of a session: str0m asks for the same moment again after each packet.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
+/// What viewers and publishers are answered who offer both directions.
+const SENDS: &str = "a=sendonly";
+const RECEIVES: &str = "a=recvonly";
+
 /// Why a session is over that the client has ended.
 pub const LEFT: &str = "client left";
 
@@ -201,7 +205,7 @@ impl Session {
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
         }
-        let answer = accept(&mut rtc, offer)?;
+        let answer = accept(&mut rtc, offer, SENDS)?;
         let mut tracks = Vec::with_capacity(plan.tracks.len());
         for track in &plan.tracks {
             let mid = Mid::from(track.mid.as_str());
@@ -251,7 +255,7 @@ impl Session {
         for candidate in candidates {
             rtc.add_local_candidate(candidate.clone());
         }
-        let answer = accept(&mut rtc, offer)?;
+        let answer = accept(&mut rtc, offer, RECEIVES)?;
         let video = plan.iter().find(|media| media.kind == MediaKind::Video);
         let places = video.filter(|_| !layers.is_empty()).map(|video| assigned(&video.layers, layers));
         let role = Role::Publisher {
@@ -285,7 +289,11 @@ impl Session {
     /// # Errors
     /// When str0m refuses the offer.
     pub fn restart(&mut self, offer: &str) -> Result<String, AcceptError> {
-        accept(&mut self.rtc, offer)
+        let direction = match self.role {
+            Role::Viewer(_) => SENDS,
+            Role::Publisher { .. } => RECEIVES,
+        };
+        accept(&mut self.rtc, offer, direction)
     }
 
     /// A datagram came.
@@ -590,11 +598,12 @@ fn credentials(name: &str, password: &str) -> IceCreds {
     IceCreds { ufrag: name.to_owned(), pass: password.to_owned() }
 }
 
-fn accept(rtc: &mut Rtc, offer: &str) -> Result<String, AcceptError> {
+/// `direction`: that of a medium which is offered in both.
+fn accept(rtc: &mut Rtc, offer: &str, direction: &str) -> Result<String, AcceptError> {
     let own = Offer::parse(offer).map_err(|error| AcceptError::Unreadable(error.to_string()))?;
     let offer = SdpOffer::from_sdp_string(offer).map_err(|error| AcceptError::Unreadable(error.to_string()))?;
     let answer = rtc.sdp_api().accept_offer(offer).map_err(|error| AcceptError::Unanswerable(error.to_string()))?;
-    Ok(finished_answer(&answer.to_sdp_string(), &own))
+    Ok(finished_answer(&answer.to_sdp_string(), &own, direction))
 }
 
 /// The payload type as it was offered, so that nothing but that is in the answer.

@@ -20,6 +20,9 @@ pub const WINDOW: u64 = 8192;
 const ACK_EACH: Duration = Duration::from_millis(10);
 /// Losses are reported again no sooner than this.
 const NAK_EACH: Duration = Duration::from_millis(20);
+/// And no sooner than this where the latency has fewer than [`AMPLE`] round trips.
+const NAK_SOONEST: Duration = Duration::from_millis(10);
+const AMPLE: u32 = 5;
 /// Acknowledgements whose answer may still come.
 const MAX_ASKED: usize = 64;
 /// Most ranges of a report of losses.
@@ -194,7 +197,7 @@ impl Receiver {
 
     /// Losses that are to be reported again.
     pub fn losses(&mut self, now: Instant, rtt: &Rtt) -> Ranges {
-        let again = nak_interval(rtt);
+        let again = self.nak_interval(rtt);
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         for (number, reported) in &mut self.missing {
             if now.saturating_duration_since(*reported) < again {
@@ -235,13 +238,17 @@ impl Receiver {
     /// When something is due next.
     pub fn due(&self, rtt: &Rtt) -> Option<Instant> {
         let gap = self.held.front().filter(|held| held.is_none()).and_then(|_| self.gap_until());
-        let nak = self.missing.values().min().map(|reported| *reported + nak_interval(rtt));
+        let nak = self.missing.values().min().map(|reported| *reported + self.nak_interval(rtt));
         [gap.map(|(_, until)| until), nak, self.acks.due(self.acknowledged(), rtt)].into_iter().flatten().min()
     }
-}
 
-fn nak_interval(rtt: &Rtt) -> Duration {
-    (rtt.patience() / 2).max(rtt.time).max(NAK_EACH)
+    /// When a loss is reported again. A latency of few round trips leaves no time to wait until the first report is answered.
+    fn nak_interval(&self, rtt: &Rtt) -> Duration {
+        match self.latency < rtt.time * AMPLE {
+            true => (self.latency / 8).max(NAK_SOONEST),
+            false => (rtt.patience() / 2).max(rtt.time).max(NAK_EACH),
+        }
+    }
 }
 
 /// Acknowledgements, until the sender has answered the newest one.

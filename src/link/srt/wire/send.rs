@@ -20,6 +20,8 @@ const TOO_LATE: Duration = Duration::from_secs(1);
 const ROUNDS: Duration = Duration::from_millis(20);
 /// Receivers acknowledge each 10 ms, and may be a little late.
 const ACKNOWLEDGED: Duration = Duration::from_millis(15);
+/// Fewer round trips of latency than this leave no time to ask for a packet three times: it is sent twice when it is sent again.
+const AMPLE: u32 = 5;
 /// Message numbers have 26 bits and begin with 1.
 const MESSAGES: u64 = (1 << 26) - 1;
 
@@ -39,6 +41,7 @@ pub struct Sender {
     lost: VecDeque<u64>,
     /// How many packets after `acknowledged` the peer has room for.
     room: u64,
+    latency: Duration,
     too_late: Duration,
     again_after: Duration,
     /// From sending a packet to its acknowledgement, smoothed: the peer's own estimate begins at 100 ms and takes long to become true.
@@ -107,6 +110,7 @@ impl Sender {
             acknowledged: 0,
             lost: VecDeque::new(),
             room: room.into(),
+            latency,
             too_late: latency.max(TOO_LATE) + ROUNDS,
             again_after: latency / 5,
             answered: None,
@@ -179,6 +183,7 @@ impl Sender {
         now: Instant,
     ) -> Vec<(Sequence, Sequence)> {
         let mut gone = Vec::new();
+        let copies = self.copies(rtt);
         // A round-trip time that is only assumed must not use up the latency, and a report may come a little sooner than it.
         let on_the_way = rtt.time.min(self.again_after) * 3 / 4;
         for (first, last) in ranges {
@@ -193,7 +198,7 @@ impl Sender {
                 // The report of a packet that was sent once is about that one; libsrt repeats it late or never. A later one may have been
                 // sent before the packet arrived a second time.
                 let again = if self.was_resent(number) { on_the_way } else { Duration::ZERO };
-                self.mark(number, again, now);
+                self.mark(number, (again, copies), now);
             }
         }
         gone
@@ -221,12 +226,18 @@ impl Sender {
         self.held(number).is_some_and(|held| held.sent != held.stamped)
     }
 
-    fn mark(&mut self, number: u64, again: Duration, now: Instant) {
+    /// How many times a lost packet is sent again for each report of it.
+    fn copies(&self, rtt: &Rtt) -> usize {
+        let round = self.answered.map_or(rtt.time, |answered| answered.min(rtt.time));
+        if self.latency < round * AMPLE { 2 } else { 1 }
+    }
+
+    fn mark(&mut self, number: u64, (again, copies): (Duration, usize), now: Instant) {
         let Some(held) = number.checked_sub(self.first).and_then(|at| self.held.get_mut(at as usize)) else { return };
         let is_recent = held.sent.is_none_or(|sent| now.saturating_duration_since(sent) < again);
         if !held.is_lost && !is_recent {
             held.is_lost = true;
-            self.lost.push_back(number);
+            self.lost.extend(std::iter::repeat_n(number, copies));
         }
     }
 
@@ -242,11 +253,11 @@ impl Sender {
             self.counts.dropped += 1;
         }
         if self.overdue(rtt).is_some_and(|due| due <= now) {
-            self.mark(self.first, Duration::ZERO, now);
+            self.mark(self.first, (Duration::ZERO, self.copies(rtt)), now);
         }
         if self.unanswered(rtt).is_some_and(|due| due <= now) {
             for number in self.first..self.unsent {
-                self.mark(number, rtt.patience(), now);
+                self.mark(number, (rtt.patience(), 1), now);
             }
             self.sent = now;
         }
@@ -256,7 +267,7 @@ impl Sender {
     /// knows the round-trip time; all others wait for this packet.
     fn overdue(&self, rtt: &Rtt) -> Option<Instant> {
         let oldest = self.held.front().filter(|held| !held.is_lost)?;
-        let patience = self.answered.map_or(rtt.patience(), |answered| rtt.patience().min(answered * 3 / 2));
+        let patience = self.answered.map_or(rtt.patience(), |answered| rtt.patience().min(answered));
         Some(oldest.sent? + patience + ACKNOWLEDGED)
     }
 
