@@ -382,12 +382,12 @@ mod tests {
     #[test]
     fn a_gap_is_reported_again_and_given_up_after_the_latency() {
         let (mut rig, mut rtt) = (Rig::new(0), Rtt::default());
-        rtt.sample(Duration::from_millis(30));
+        rtt.sample(Duration::from_millis(20));
         rig.take(0, 0);
         assert_eq!(rig.take(3, 10), told(&[(1, 2)], ""));
-        let now = rig.at(54);
+        let now = rig.at(39);
         assert_eq!(plain(&rig.receiver.losses(now, &rtt)), []);
-        let now = rig.at(55);
+        let now = rig.at(40);
         assert_eq!(plain(&rig.receiver.losses(now, &rtt)), [(1, 2)]);
         rig.take(2, 60);
         let now = rig.at(100);
@@ -402,6 +402,18 @@ mod tests {
         rig.receiver.deliver(late, &mut rig.out);
         assert_eq!((rig.delivered().as_str(), rig.receiver.counts.lost), ("2 3", 1));
         assert_eq!(rig.take(1, 190), told(&[], ""));
+    }
+
+    #[test]
+    fn a_gap_is_reported_sooner_where_the_latency_has_few_round_trips() {
+        let (mut rig, mut rtt) = (Rig::new(0), Rtt::default());
+        rtt.sample(Duration::from_millis(30));
+        rig.take(0, 0);
+        assert_eq!(rig.take(2, 10), told(&[(1, 1)], ""));
+        for (millis, expected) in [(24, &[][..]), (25, &[(1, 1)]), (39, &[]), (40, &[(1, 1)])] {
+            let now = rig.at(millis);
+            assert_eq!(plain(&rig.receiver.losses(now, &rtt)), expected, "{millis}");
+        }
     }
 
     #[test]
