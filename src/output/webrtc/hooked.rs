@@ -53,8 +53,8 @@ impl Hooked {
 
     /// The client sent a message; `false` when it is not taken, and the channel is over.
     pub fn send(&mut self, id: ChannelId, message: Message) -> bool {
-        let is_taken =
-            self.channels.iter().any(|(known, sender)| *known == id && sender.try_send(message.clone()).is_ok());
+        let channel = self.channels.iter().find(|(known, _)| *known == id);
+        let is_taken = channel.is_some_and(|(_, sender)| sender.try_send(message).is_ok());
         if !is_taken {
             self.close(id);
         }

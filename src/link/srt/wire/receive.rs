@@ -5,7 +5,7 @@
 
 use super::{
     packet::Ack,
-    rtt::Rtt,
+    rtt::{Rtt, is_tight},
     sequence::{Numbering, Sequence},
 };
 use bytes::Bytes;
@@ -20,9 +20,8 @@ pub const WINDOW: u64 = 8192;
 const ACK_EACH: Duration = Duration::from_millis(10);
 /// Losses are reported again no sooner than this.
 const NAK_EACH: Duration = Duration::from_millis(20);
-/// And no sooner than this where the latency has fewer than [`AMPLE`] round trips.
+/// And no sooner than this where the latency [is tight](is_tight).
 const NAK_SOONEST: Duration = Duration::from_millis(10);
-const AMPLE: u32 = 5;
 /// Acknowledgements whose answer may still come.
 const MAX_ASKED: usize = 64;
 /// Most ranges of a report of losses.
@@ -244,7 +243,7 @@ impl Receiver {
 
     /// When a loss is reported again. A latency of few round trips leaves no time to wait until the first report is answered.
     fn nak_interval(&self, rtt: &Rtt) -> Duration {
-        match self.latency < rtt.time * AMPLE {
+        match is_tight(self.latency, rtt.time) {
             true => (self.latency / 8).max(NAK_SOONEST),
             false => (rtt.patience() / 2).max(rtt.time).max(NAK_EACH),
         }

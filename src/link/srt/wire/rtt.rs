@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Before anything is measured (section 4.10 of the draft).
 const FIRST: Duration = Duration::from_millis(100);
+/// Fewer round trips of latency than this leave no time to ask for a packet three times.
+const AMPLE: u32 = 5;
 
 /// A smoothed round-trip time and its variance.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +45,11 @@ impl Rtt {
     pub fn patience(&self) -> Duration {
         self.time + self.variance * 4
     }
+}
+
+/// Whether a latency has so few round trips of this time that lost packets need more than their turn.
+pub fn is_tight(latency: Duration, round: Duration) -> bool {
+    latency < round * AMPLE
 }
 
 #[cfg(test)]

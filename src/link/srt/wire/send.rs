@@ -3,7 +3,7 @@
 use super::{
     key::Parity,
     packet::HEADER,
-    rtt::Rtt,
+    rtt::{Rtt, is_tight},
     sequence::{Numbering, Sequence},
 };
 use bytes::Bytes;
@@ -20,8 +20,6 @@ const TOO_LATE: Duration = Duration::from_secs(1);
 const ROUNDS: Duration = Duration::from_millis(20);
 /// Receivers acknowledge each 10 ms, and may be a little late.
 const ACKNOWLEDGED: Duration = Duration::from_millis(15);
-/// Fewer round trips of latency than this leave no time to ask for a packet three times: it is sent twice when it is sent again.
-const AMPLE: u32 = 5;
 /// Message numbers have 26 bits and begin with 1.
 const MESSAGES: u64 = (1 << 26) - 1;
 
@@ -229,7 +227,7 @@ impl Sender {
     /// How many times a lost packet is sent again for each report of it.
     fn copies(&self, rtt: &Rtt) -> usize {
         let round = self.answered.map_or(rtt.time, |answered| answered.min(rtt.time));
-        if self.latency < round * AMPLE { 2 } else { 1 }
+        if is_tight(self.latency, round) { 2 } else { 1 }
     }
 
     fn mark(&mut self, number: u64, (again, copies): (Duration, usize), now: Instant) {
