@@ -151,30 +151,37 @@ fn what_a_request_has_besides_goes_into_all_addresses() {
 }
 
 #[test]
-fn a_stream_that_starts_is_listed_soon_after_its_feed_runs() {
-    let names = ["a", "b", "c"];
+fn a_stream_that_starts_is_listed_soon_after_its_first_frame() {
+    let names = ["a", "b", "c", "d", "e", "f"];
     let of = |line: &dyn Fn(&str) -> String| names.map(line).concat();
     let server = Server::start(&format!(
         "feeds:\n{}streams:\n{}",
         of(&|name| format!("  {name}: {{pipeline: '{PICTURE} name=video  {TONE} name=audio'}}\n")),
         of(&|name| format!("  {name}: {{feed: {name}, video: {H264}, audio: aac}}\n")),
     ));
-    let mut took = names.map(|name| {
-        thread::scope(|scope| {
-            let runs = scope.spawn(|| {
-                server.log.wait(&format!("running feed={name}$"), SOON);
-                Instant::now()
-            });
-            let lists = media_playlists(&server, &format!("/{name}.m3u8"));
-            let listed = Instant::now();
-            lists.iter().for_each(|list| Playlist::parse(&text(&server, list)).check());
-            listed.saturating_duration_since(runs.join().unwrap())
-        })
-    });
-    took.sort();
-    println!("the first playlist comes {took:?} after the feed runs");
-    // Three short segments are there after 0.24 s. An encoder has to start meanwhile.
-    assert!(took[1] < secs(1), "{took:?}");
+    let millis = |times: [u128; 3]| {
+        let mut times = times;
+        times.sort();
+        times
+    };
+    // How long a viewer of a transport stream waits for the same feed: it gets the first frame.
+    let first_frame = millis(["a", "b", "c"].map(|name| {
+        let began = Instant::now();
+        let mut viewer = server.get(&format!("/{name}.ts"));
+        viewer.take(188, SOON);
+        began.elapsed().as_millis()
+    }));
+    let first_playlist = millis(["d", "e", "f"].map(|name| {
+        let began = Instant::now();
+        let lists = media_playlists(&server, &format!("/{name}.m3u8"));
+        let listed: Vec<String> = lists.iter().map(|list| text(&server, list)).collect();
+        let took = began.elapsed().as_millis();
+        listed.iter().for_each(|list| Playlist::parse(list).check());
+        took
+    }));
+    println!("ms to the first frame {first_frame:?}, to the first playlist {first_playlist:?}");
+    // Three short segments take 0.24 s. The bar on a machine that does nothing else is 0.3 s.
+    assert!(first_playlist[1] < first_frame[1] + 1000);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::{
         SOON, Server,
         browser::{Browser, have_browser, have_firefox},
         have,
+        playlist::Playlist,
         script::{H264, PICTURE, TONE},
         secs, tool, wait_until,
     },
@@ -47,14 +48,19 @@ fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Waits until a form of a stream has run for some segments: GStreamer shows nothing of video in the short ones at the begin.
-fn run_for_a_while(server: &Server, stream: &str, form: &str) {
-    let path = format!("/{stream}.{}", form.replace("mpd", "m3u8"));
-    let variants = server.get(&path).text();
+/// The media playlist of a form of a stream, which begins with the first request.
+fn media_playlist(server: &Server, stream: &str, form: &str) -> String {
+    let variants = server.get(&format!("/{stream}.{}", form.replace("mpd", "m3u8"))).text();
     let media = variants.lines().find(|line| !line.is_empty() && !line.starts_with('#')).unwrap();
-    let path = format!("/{media}");
-    wait_until(&format!("{path} has some segments"), WITHIN, || {
-        server.get(&path).text().matches("#EXTINF").count() >= 6
+    format!("/{media}")
+}
+
+/// Waits until players that begin three target durations before the end begin with a segment of the usual length: GStreamer may
+/// wait at the short ones at the begin for ever.
+fn run_for_a_while(server: &Server, path: &str) {
+    wait_until(&format!("{path} has long segments"), WITHIN, || {
+        let list = Playlist::parse(&server.get(path).text());
+        list.segments.iter().filter(|segment| segment.duration > 1.5).count() >= 4
     });
 }
 
@@ -65,8 +71,9 @@ fn each(play: impl Fn(&str, &str) -> Result<(), String>) {
     let mut failures = Vec::new();
     let count = if std::env::var_os("VOYANDZ_PLAYERS").is_some() { STREAMS.len() } else { 1 };
     for (stream, tracks) in STREAMS.into_iter().take(count) {
-        for form in FORMS {
-            run_for_a_while(&server, stream, form);
+        let playlists = FORMS.map(|form| media_playlist(&server, stream, form));
+        for (form, playlist) in FORMS.into_iter().zip(&playlists) {
+            run_for_a_while(&server, playlist);
             for track in tracks {
                 if let Err(said) = play(&server.url(&format!("/{stream}.{form}")), track) {
                     failures.push(format!("{stream}.{form} {track}: {said}"));
@@ -163,7 +170,7 @@ fn plays_codecs(browser: &Browser) {
         return;
     }
     for (name, ..) in CODECS.iter().take(count) {
-        run_for_a_while(&server, name, "m3u8");
+        run_for_a_while(&server, &media_playlist(&server, name, "m3u8"));
         for (player, form) in [("hls.js", "m3u8"), ("shaka", "m3u8"), ("shaka", "mpd"), ("dash.js", "mpd")] {
             dash::play(browser, player, &format!("/{name}.{form}"), secs(2));
             // Frames of the size that they have, and audio, which an element decodes that is mute, too.

@@ -1,8 +1,9 @@
 //! When segments begin, in all renditions of a stream.
 //!
 //! The track that leads decides: the first video track, else the audio. A segment ends with the first keyframe after the time
-//! that it should last. The others end theirs with their first sample at or after that one, so that segments of one number
-//! have the same content. What leads asks for a keyframe when none comes by itself; where none comes then either, as of a
+//! that it should last. An audio track ends its segment before the frame that is heard when that keyframe is shown: a player that
+//! begins with a segment of video needs one segment of the audio for it, not the last part of the one before too. So audio waits for
+//! the video, as long as it is little. Segments of one number have the same content. What leads asks for a keyframe when none comes by itself; where none comes then either, as of a
 //! camera that encodes itself, the longest segment is decided by the first one, before anybody has seen a playlist.
 //!
 //! Other video tracks are of other encoders of the same frames. They are asked for a keyframe at the same time as the one that leads,
@@ -42,8 +43,12 @@ const MAX_CUTS: usize = 64;
 const MISSED_KEYFRAME: i64 = 400_000_000;
 /// Differences of time that are rounding of ticks, in nanoseconds.
 const ROUNDING: i64 = 1_000_000;
-/// Most pieces of other video tracks that wait for the one that leads: a second of eight tracks.
+/// Most pieces of other tracks that wait for the one that leads: a second of eight tracks.
 const MAX_HELD: usize = 512;
+/// So much audio waits for the track that leads, in nanoseconds: more comes where video has few frames or stands still.
+const MAX_AUDIO_AHEAD: i64 = 200_000_000;
+/// Audio and video that seem to overlap by less do so by rounding to ticks, in nanoseconds.
+const TOUCHING: i64 = 1000;
 
 /// Cuts the tracks of one stream.
 #[derive(Debug)]
@@ -72,7 +77,7 @@ pub struct Segmenter {
     began: Option<i64>,
     /// When a keyframe was asked for, in ticks of the track that leads.
     asked: Option<u64>,
-    /// Pieces of other video tracks that are ahead of the one that leads.
+    /// Pieces of other tracks that are ahead of the one that leads, in the order they came.
     held: VecDeque<Piece>,
     /// Segments and parts that were completed since they were counted.
     made: (u64, u64),
@@ -354,11 +359,13 @@ impl Segmenter {
 
     /// Takes a piece of a track that does not lead, when the one that leads has come to its time.
     fn hold(&mut self, piece: Piece) {
-        let has_earlier = self.held.iter().any(|earlier| earlier.track == piece.track);
+        let track = piece.track;
+        let has_earlier = self.held.iter().any(|earlier| earlier.track == track);
         if !has_earlier && !self.is_ahead(&piece) {
             self.place(piece);
             return;
         }
+        let oldest_of_audio = self.start_of_audio(&piece).map(|start| start.saturating_sub(MAX_AUDIO_AHEAD));
         self.held.push_back(piece);
         // The track that leads does not come.
         if self.held.len() > MAX_HELD
@@ -366,6 +373,23 @@ impl Segmenter {
         {
             self.place(oldest);
         }
+        let Some(oldest_of_audio) = oldest_of_audio else { return };
+        while let Some(found) = self.held.iter().position(|piece| piece.track == track)
+            && self
+                .held
+                .get(found)
+                .and_then(|piece| self.start_of_audio(piece))
+                .is_none_or(|start| start < oldest_of_audio)
+            && let Some(oldest) = self.held.remove(found)
+        {
+            self.place(oldest);
+        }
+    }
+
+    /// When a piece of an audio track begins, in nanoseconds; `None` for all others, and for what has no time.
+    fn start_of_audio(&self, piece: &Piece) -> Option<i64> {
+        let own = self.renditions.get(self.place_of(piece.track)?)?;
+        (own.track.kind == MediaKind::Audio && piece.is_timed).then(|| own.nanos(piece.decode))
     }
 
     /// Takes a piece of a track that does not lead.
@@ -401,20 +425,33 @@ impl Segmenter {
         self.renditions.iter().position(|found| found.track.name == track.name)
     }
 
-    /// Whether a piece of another video track is of a time at which the track that leads may still begin a segment.
+    /// Whether the track that leads may still begin a segment where a piece of another track is.
     fn is_ahead(&self, piece: &Piece) -> bool {
         let own = self.place_of(piece.track).and_then(|place| self.renditions.get(place));
         let lead = self.lead.and_then(|(_, lead)| self.renditions.get(lead));
-        let (Some(own), Some(lead)) = (own.filter(|own| own.track.kind == MediaKind::Video), lead) else {
-            return false;
-        };
-        let newest = lead.last().map_or(i64::MIN, |last| lead.nanos(last.decode));
-        piece.is_timed && own.nanos(piece.decode) > newest.saturating_add(ROUNDING)
+        let (Some(own), Some(lead)) = (own.filter(|_| piece.is_timed), lead) else { return false };
+        let newest = lead.last();
+        match own.track.kind {
+            MediaKind::Video => {
+                let newest = newest.map_or(i64::MIN, |last| lead.nanos(last.decode));
+                own.nanos(piece.decode) > newest.saturating_add(ROUNDING)
+            }
+            _ => {
+                let next =
+                    newest.map_or(i64::MIN, |last| lead.nanos(last.decode.saturating_add(u64::from(last.duration))));
+                end_of(own, piece) > next.saturating_add(TOUCHING)
+            }
+        }
     }
 
     /// The piece has another header than those before it.
     fn change_tracks(&mut self, tracks: Vec<TrackHeader>, piece: &Piece) -> Option<Wish> {
-        self.held.clear();
+        // Other video has nothing to begin with. Audio is of the segment that ends here.
+        for piece in std::mem::take(&mut self.held) {
+            if self.start_of_audio(&piece).is_some() {
+                self.place(piece);
+            }
+        }
         let number = self.next_number;
         let is_first = self.cuts.is_empty();
         for rendition in &mut self.renditions {
@@ -591,12 +628,12 @@ impl Segmenter {
         }
         let time = rendition.nanos(piece.decode);
         let is_video = rendition.track.kind == MediaKind::Video;
-        let half = length(u64::from(piece.duration / 2), rendition.track.timescale);
-        let half = if is_video { i64::try_from(half.as_nanos()).unwrap_or(0) } else { 0 };
-        // Of what came before the first segment that is known, nothing can be shown.
-        let Some(cut) = self.cuts.iter().rev().find(|cut| cut.time <= time.saturating_add(half)).copied() else {
-            return;
+        let belongs = |cut: &&Cut| match is_video {
+            true => cut.time <= rendition.nanos(piece.decode.saturating_add(u64::from(piece.duration / 2))),
+            false => cut.time <= time || cut.time.saturating_add(TOUCHING) < end_of(rendition, &piece),
         };
+        // Of what came before the first segment that is known, nothing can be shown.
+        let Some(cut) = self.cuts.iter().rev().find(belongs).copied() else { return };
         let open = rendition.open().map(|open| open.number);
         let is_new = match (open, rendition.newest()) {
             (Some(open), _) => cut.number > open,
@@ -648,6 +685,11 @@ impl Segmenter {
             rendition.skip_segment(Opening { number, header, is_discontinuity, date }, time, lasts);
         }
     }
+}
+
+/// When a piece of this rendition ends, in nanoseconds.
+fn end_of(rendition: &Rendition, piece: &Piece) -> i64 {
+    rendition.nanos(piece.decode.saturating_add(u64::from(piece.duration)))
 }
 
 /// Time as ticks.
