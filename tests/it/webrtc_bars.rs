@@ -339,50 +339,84 @@ fn publisher(server: &Server) -> Browser {
     browser
 }
 
+/// A server that records what is published.
+fn recorder(folder: &std::path::Path) -> Launch {
+    Launch::new(&format!(
+        "
+        webrtc: {{}}
+        feeds: {{studio: {{publish: {{key: s3cret}}}}}}
+        streams: {{studio: {{feed: studio, record: {{folder: '{}', format: mkv, every: 1h}}}}}}
+        ",
+        folder.display()
+    ))
+}
+
+/// Publishes about a hundred frames of a codec; how many were encoded, and what is in the recording, after `done` others.
+fn record(
+    server: &Server,
+    browser: &Browser,
+    codec: &str,
+    folder: &std::path::Path,
+    done: usize,
+) -> (f64, media::Frames) {
+    act(browser, &format!("publish('/studio/whip', '{codec}', 'L1T1')"), 20);
+    browser.wait("return publisher.connectionState === 'connected'", secs(20));
+    act(
+        browser,
+        "(async () => { while ((await sends())?.framesEncoded < 100) await new Promise((over) => setTimeout(over, 50)); })()",
+        40,
+    );
+    act(browser, "stop()", 10);
+    let encoded = number(browser, "done.framesEncoded");
+    let path = browser.run("return new URL(published).pathname");
+    let request = format!(
+        "DELETE {} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer s3cret\r\n\r\n",
+        path.as_str().unwrap(),
+        server.address()
+    );
+    assert_eq!(http::send(server.address(), &request).status, 200);
+    browser.run("publisher.close()");
+    let line = server.log.wait_nth("recording file closed", done + 1, secs(30));
+    let files = walk(folder);
+    assert_eq!(files.len(), done + 1, "{files:?}");
+    let newest = files.iter().max_by_key(|file| std::fs::metadata(file).unwrap().modified().unwrap()).unwrap();
+    let frames = media::Frames::of(&std::fs::read(newest).unwrap(), false);
+    assert!(frames.complaints.is_empty(), "{codec}: {} {line}", frames.complaints);
+    assert!(frames.sounds > 50, "{codec}: {}", frames.sounds);
+    println!("{codec}: {encoded} encoded, {} recorded", frames.pictures.len());
+    (encoded, frames)
+}
+
 #[test]
 fn w6_all_that_a_browser_encodes_is_recorded() {
     if !have_browser() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let server = Server::start(&format!(
-        "
-        webrtc: {{}}
-        feeds: {{studio: {{publish: {{key: s3cret}}}}}}
-        streams: {{studio: {{feed: studio, record: {{folder: '{}', format: mkv, every: 1h}}}}}}
-        ",
-        folder.path().display()
-    ));
+    let server = recorder(folder.path()).start();
     let browser = publisher(&server);
     for (done, codec) in ["H264", "VP8", "VP9", "AV1"].into_iter().enumerate() {
-        act(&browser, &format!("publish('/studio/whip', '{codec}', 'L1T1')"), 20);
-        browser.wait("return publisher.connectionState === 'connected'", secs(20));
-        act(
-            &browser,
-            "(async () => { while ((await sends())?.framesEncoded < 100) await new Promise((over) => setTimeout(over, 50)); })()",
-            40,
-        );
-        act(&browser, "stop()", 10);
-        let encoded = number(&browser, "done.framesEncoded");
-        let path = browser.run("return new URL(published).pathname");
-        let request = format!(
-            "DELETE {} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer s3cret\r\n\r\n",
-            path.as_str().unwrap(),
-            server.address()
-        );
-        assert_eq!(http::send(server.address(), &request).status, 200);
-        browser.run("publisher.close()");
-        let line = server.log.wait_nth("recording file closed", done + 1, secs(30));
-        let mut files: Vec<_> = walk(folder.path());
-        files.sort();
-        assert_eq!(files.len(), done + 1, "{files:?}");
-        let newest = files.iter().max_by_key(|file| std::fs::metadata(file).unwrap().modified().unwrap()).unwrap();
-        let frames = media::Frames::of(&std::fs::read(newest).unwrap(), false);
-        assert!(frames.complaints.is_empty(), "{codec}: {} {line}", frames.complaints);
-        assert!(frames.sounds > 50, "{codec}: {}", frames.sounds);
-        println!("{codec}: {encoded} encoded, {} recorded", frames.pictures.len());
+        let (encoded, frames) = record(&server, &browser, codec, folder.path(), done);
         let missing = (encoded - frames.pictures.len() as f64).abs() as usize;
         count(&format!("frames of a publisher that are not recorded ({codec})"), missing, 2);
+    }
+}
+
+#[test]
+fn w6_what_is_lost_on_its_way_here_is_sent_again_and_recorded() {
+    if !have_browser() || !have_failpoints() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let server = recorder(folder.path()).env("FAILPOINTS", "webrtc-received-loss=5%return").start();
+    let browser = publisher(&server);
+    for (done, codec) in ["H264", "VP8"].into_iter().enumerate() {
+        let (encoded, frames) = record(&server, &browser, codec, folder.path(), done);
+        let again = number(&browser, "done.retransmittedPacketsSent");
+        assert!(again > 0.0, "{codec}: nothing was sent again");
+        // What is lost at the end is not missed.
+        let missing = (encoded - frames.pictures.len() as f64).abs() as usize;
+        count(&format!("frames that are not recorded with 5 % of loss ({codec})"), missing, 5);
     }
 }
 

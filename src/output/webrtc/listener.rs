@@ -216,6 +216,9 @@ impl WebRtc {
             self.0.stats.dropped(Dropped::Unknown, 1);
             return false;
         };
+        if is_media(datagram) && is_lost() {
+            return true;
+        }
         let destination = self.destination(source);
         let datagram =
             Datagram { source: source.address, destination, is_tcp: source.is_tcp, bytes: datagram.to_vec() };
@@ -342,4 +345,14 @@ impl Receiver {
             self.webrtc.receive(Source { address, is_tcp: false }, buffer.get(..length).unwrap_or_default());
         }
     }
+}
+/// Whether it is a packet of RTP or RTCP (RFC 7983, section 7).
+fn is_media(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(128..=191))
+}
+
+/// Whether tests have the packet lost on its way here.
+fn is_lost() -> bool {
+    fail::fail_point!("webrtc-received-loss", |_| true);
+    false
 }
