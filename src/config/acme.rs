@@ -111,13 +111,7 @@ fn challenge(text: &str) -> Result<Challenge, Expected> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{CertificateSource, Diagnostic, parse, to_yaml};
-
-    fn check(text: &str, expect: &str) {
-        let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(Diagnostic::to_string).collect();
-        assert_eq!(found.join("\n"), expect, "of\n{text}");
-    }
+    use crate::config::{CertificateSource, Diagnostic, parse, testing::check, to_yaml};
 
     fn read(text: &str) -> Acme {
         match parse(text).unwrap().tls.unwrap().certificate {

@@ -426,7 +426,7 @@ pub(super) fn host_name(text: &str) -> Result<String, Expected> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Diagnostic, masked, parse, to_json, to_yaml};
+    use crate::config::{masked, parse, testing::check, to_json, to_yaml};
 
     const HASH: &str = "$argon2id$v=19$m=64,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
 
@@ -452,12 +452,6 @@ auth:
             "0a".repeat(32),
             "canary-canary-canary-canary-canary"
         )
-    }
-
-    fn check(text: &str, expect: &str) {
-        let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(Diagnostic::to_string).collect();
-        assert_eq!(found.join("\n"), expect, "of\n{text}");
     }
 
     #[test]

@@ -55,14 +55,9 @@ pub(super) fn feed_name(text: &str, known: &[String]) -> Result<FeedName, Expect
 #[cfg(test)]
 mod tests {
     use crate::config::parse;
+    use crate::config::testing::check;
     use crate::engine::layout::Layout;
     use proptest::prelude::*;
-
-    fn check(text: &str, expect: &str) {
-        let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        assert_eq!(found.join("\n"), expect, "of\n{text}");
-    }
 
     #[test]
     fn a_feed_reads_another_one() {

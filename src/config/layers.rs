@@ -4,9 +4,9 @@
 use super::{
     diagnostics::Path,
     expected::{Expected, kind, place, quoted},
-    model::{Encoding, Feed, FeedName, Outputs, Serving, Source, Stream, StreamName, StreamPath},
+    model::{Encoding, Feed, FeedName, Serving, Source, Stream},
     publish::PublishProtocol,
-    renditions::{MAX_LABEL, audio_of},
+    renditions::MAX_LABEL,
     spans::Place,
     validator::Validator,
 };
@@ -61,40 +61,24 @@ impl Validator {
 
     /// The streams that are the layers of this one, if it is nothing but a feed with layers.
     pub(super) fn layer_streams(&mut self, path: &Path, of: &mut Stream, known: &[Feed]) -> Vec<Stream> {
-        let ([feed], Encoding::Copy, Some(outputs), Serving::Shared) =
-            (&of.feeds[..], &of.encoding, &of.outputs, of.serving)
+        let ([feed], Encoding::Copy, Some(_), Serving::Shared) = (&of.feeds[..], &of.encoding, &of.outputs, of.serving)
         else {
             return Vec::new();
         };
         let Some(feed) = known.iter().find(|known| known.name == *feed) else { return Vec::new() };
-        let outputs = Outputs { alternatives: audio_of(&outputs.alternatives), ..outputs.clone() };
         let mut streams = Vec::new();
         for label in layers_of(feed) {
-            let name = StreamName::of_rendition(&of.name, label);
-            let at = StreamPath::new(&format!("{}@{label}", of.path.stem()));
-            let (Ok(name), Ok(at), Some(source)) = (name, at, FeedName::of_layer(&feed.name, label)) else {
+            let (Some(stream), Some(source)) = (of.beside(label), FeedName::of_layer(&feed.name, label)) else {
                 self.note(path, Place::Key, TOO_LONG.to_owned());
                 continue;
             };
-            if of.renditions.contains(&name) {
+            if of.renditions.contains(&stream.name) {
                 let message = format!("the feed `{}` has a layer with this name", feed.name);
                 self.note(&path.key("renditions").key(label), Place::Key, message);
                 continue;
             }
-            of.layers.push(name.clone());
-            streams.push(Stream {
-                name,
-                path: at,
-                feeds: vec![source],
-                outputs: Some(outputs.clone()),
-                recording: None,
-                pushes: Vec::new(),
-                push_service: None,
-                renditions: Vec::new(),
-                layers: Vec::new(),
-                rendition_of: Some(of.name.clone()),
-                ..of.clone()
-            });
+            of.layers.push(stream.name.clone());
+            streams.push(Stream { feeds: vec![source], ..stream });
         }
         streams
     }

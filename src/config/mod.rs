@@ -34,6 +34,7 @@ mod launch;
 mod layers;
 mod link;
 mod link_paths;
+mod listen;
 mod load;
 mod merge;
 mod model;
@@ -71,6 +72,8 @@ mod telemetry;
 mod template;
 mod template_store;
 mod templates;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod units;
 mod url;

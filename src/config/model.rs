@@ -432,6 +432,27 @@ impl Stream {
     pub fn called(&self) -> &str {
         self.about.title.as_deref().unwrap_or(self.name.as_str())
     }
+
+    /// The stream `<name>@<label>` beside this one: the same in another size, without what there is once, as recordings and pushes.
+    /// `None` where the names are too long together.
+    pub(super) fn beside(&self, label: &str) -> Option<Self> {
+        let audio = |outputs: &Outputs| {
+            let alternatives = outputs.alternatives.iter().filter(|one| !one.codec.is_video()).cloned().collect();
+            Outputs { alternatives, ..outputs.clone() }
+        };
+        Some(Self {
+            name: StreamName::of_rendition(&self.name, label).ok()?,
+            path: StreamPath::new(&format!("{}@{label}", self.path.stem())).ok()?,
+            outputs: self.outputs.as_ref().map(audio),
+            recording: None,
+            pushes: Vec::new(),
+            push_service: None,
+            renditions: Vec::new(),
+            layers: Vec::new(),
+            rendition_of: Some(self.name.clone()),
+            ..self.clone()
+        })
+    }
 }
 
 impl Stream {

@@ -166,13 +166,7 @@ fn most_of(text: &str) -> Result<usize, Expected> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{masked, parse, to_yaml};
-
-    fn check(text: &str, expect: &str) {
-        let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        assert_eq!(found.join("\n"), expect, "of\n{text}");
-    }
+    use crate::config::{masked, parse, testing::check, to_yaml};
 
     #[test]
     fn a_name_becomes_a_feed_and_its_streams() {

@@ -6,7 +6,7 @@ use super::{
     encode,
     encoder_settings::{Audio, Rate, Track, Video},
     expected::{kind, place, quoted},
-    model::{Alternative, Encoding, Outputs, Stream, StreamName, StreamPath},
+    model::{Encoding, Stream},
     raw,
     spans::Place,
     validator::Validator,
@@ -126,39 +126,16 @@ impl Validator {
     ) -> Vec<Stream> {
         let mut streams = Vec::new();
         for Rendition { label, pipelines } in renditions {
-            let name = StreamName::of_rendition(&of.name, &label);
-            let at = StreamPath::new(&format!("{}@{label}", of.path.stem()));
-            let (Ok(name), Ok(at)) = (name, at) else {
+            let Some(stream) = of.beside(&label) else {
                 let message = "the names of the stream and of its rendition are too long together".to_owned();
                 self.note(&path.key(&label), Place::Key, message);
                 continue;
             };
-            of.renditions.push(name.clone());
-            let outputs = of
-                .outputs
-                .as_ref()
-                .map(|outputs| Outputs { alternatives: audio_of(&outputs.alternatives), ..outputs.clone() });
-            streams.push(Stream {
-                name,
-                path: at,
-                encoding: Encoding::Pipeline(pipelines),
-                outputs,
-                recording: None,
-                pushes: Vec::new(),
-                push_service: None,
-                renditions: Vec::new(),
-                layers: Vec::new(),
-                rendition_of: Some(of.name.clone()),
-                ..of.clone()
-            });
+            of.renditions.push(stream.name.clone());
+            streams.push(Stream { encoding: Encoding::Pipeline(pipelines), ..stream });
         }
         streams
     }
-}
-
-/// The alternatives that a stream with video of its own has, too.
-pub(super) fn audio_of(alternatives: &[Alternative]) -> Vec<Alternative> {
-    alternatives.iter().filter(|one| !one.codec.is_video()).cloned().collect()
 }
 
 #[cfg(test)]

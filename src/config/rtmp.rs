@@ -1,8 +1,8 @@
 //! `rtmp:`: where RTMP is served, checked and printed.
 
-use super::{diagnostics::Path, expected::Expected, model::Rtmp, raw, validator::Validator};
+use super::{diagnostics::Path, listen::listen, model::Rtmp, raw, validator::Validator};
 use serde_yaml::Value;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The port of RTMP.
 const DEFAULT_PORT: u16 = 1935;
@@ -11,7 +11,9 @@ impl Validator {
     /// The section; `None` without it: RTMP is not served then. Without an address it listens where HTTP does, which is `address`.
     pub(super) fn rtmp(&mut self, path: &Path, value: Option<Value>, address: IpAddr) -> Option<Rtmp> {
         let keys: raw::Rtmp = self.section(path, value.filter(|value| !value.is_null())?);
-        let listen = self.value(&path.key("listen"), keys.listen, |text| listen(text, address));
+        let listen = self.value(&path.key("listen"), keys.listen, |text| {
+            listen(text, address, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DEFAULT_PORT))
+        });
         Some(Rtmp { listen: listen.unwrap_or(SocketAddr::new(address, DEFAULT_PORT)) })
     }
 }
@@ -19,11 +21,6 @@ impl Validator {
 /// The section as it could have been read.
 pub(super) fn printed(rtmp: &Rtmp) -> Value {
     serde_yaml::to_value(raw::Rtmp { listen: Some(Value::String(rtmp.listen.to_string())) }).unwrap_or_default()
-}
-
-fn listen(text: &str, address: IpAddr) -> Result<SocketAddr, Expected> {
-    let port = || text.parse().ok().map(|port| SocketAddr::new(address, port));
-    text.parse().ok().or_else(port).ok_or_else(|| "a port like 1935, or an address and a port like 0.0.0.0:1935".into())
 }
 
 #[cfg(test)]

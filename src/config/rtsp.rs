@@ -3,6 +3,7 @@
 use super::{
     diagnostics::Path,
     expected::Expected,
+    listen::listen,
     model::{Multicast, Rtsp},
     raw,
     spans::Place,
@@ -27,7 +28,9 @@ impl Validator {
     /// The section; `None` without it: RTSP is not served then. Without an address it listens where HTTP does, which is `address`.
     pub(super) fn rtsp(&mut self, path: &Path, value: Option<Value>, address: IpAddr) -> Option<Rtsp> {
         let keys: raw::Rtsp = self.section(path, value.filter(|value| !value.is_null())?);
-        let listen = self.value(&path.key("listen"), keys.listen, |text| listen(text, address));
+        let listen = self.value(&path.key("listen"), keys.listen, |text| {
+            listen(text, address, SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), DEFAULT_PORT))
+        });
         let listen = listen.unwrap_or(SocketAddr::new(address, DEFAULT_PORT));
         let udp = self.value(&path.key("udp"), keys.udp, udp).unwrap_or(Some(0));
         if udp.is_some_and(|port| port != 0 && (port == listen.port() || port + 1 == listen.port())) {
@@ -74,11 +77,6 @@ pub(super) fn printed(rtsp: &Rtsp) -> Value {
     });
     let keys = raw::Rtsp { listen: Some(Value::String(rtsp.listen.to_string())), udp: Some(udp), multicast };
     serde_yaml::to_value(keys).unwrap_or_default()
-}
-
-fn listen(text: &str, address: IpAddr) -> Result<SocketAddr, Expected> {
-    let port = || text.parse().ok().map(|port| SocketAddr::new(address, port));
-    text.parse().ok().or_else(port).ok_or_else(|| "a port like 8554, or an address and a port like 0.0.0.0:8554".into())
 }
 
 fn groups(text: &str) -> Result<Network, Expected> {

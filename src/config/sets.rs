@@ -285,13 +285,7 @@ impl Expansion<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{parse, to_yaml};
-
-    fn check(text: &str, expect: &str) {
-        let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        assert_eq!(found.join("\n"), expect, "of\n{text}");
-    }
+    use crate::config::{parse, testing::check, to_yaml};
 
     const TWO_DEVICES: &str = "\
 templates:

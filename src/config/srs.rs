@@ -1,8 +1,8 @@
 //! `srs:`: where the API of SRS is served, checked and printed.
 
-use super::{diagnostics::Path, expected::Expected, model::Srs, raw, validator::Validator};
+use super::{diagnostics::Path, listen::listen, model::Srs, raw, validator::Validator};
 use serde_yaml::Value;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The port of the API of SRS.
 const DEFAULT_PORT: u16 = 1985;
@@ -11,7 +11,9 @@ impl Validator {
     /// The section; `None` without it: that API is not served then. Without an address it listens where HTTP does, which is `address`.
     pub(super) fn srs(&mut self, path: &Path, value: Option<Value>, address: IpAddr) -> Option<Srs> {
         let keys: raw::Srs = self.section(path, value.filter(|value| !value.is_null())?);
-        let listen = self.value(&path.key("listen"), keys.listen, |text| listen(text, address));
+        let listen = self.value(&path.key("listen"), keys.listen, |text| {
+            listen(text, address, SocketAddr::new(Ipv4Addr::LOCALHOST.into(), DEFAULT_PORT))
+        });
         Some(Srs { listen: listen.unwrap_or(SocketAddr::new(address, DEFAULT_PORT)) })
     }
 }
@@ -19,12 +21,6 @@ impl Validator {
 /// The section as it could have been read.
 pub(super) fn printed(srs: &Srs) -> Value {
     serde_yaml::to_value(raw::Srs { listen: Some(Value::String(srs.listen.to_string())) }).unwrap_or_default()
-}
-
-fn listen(text: &str, address: IpAddr) -> Result<SocketAddr, Expected> {
-    let port = || text.parse().ok().map(|port| SocketAddr::new(address, port));
-    let expected = || "a port like 1985, or an address and a port like 127.0.0.1:1985".into();
-    text.parse().ok().or_else(port).ok_or_else(expected)
 }
 
 #[cfg(test)]

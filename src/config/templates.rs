@@ -218,13 +218,7 @@ fn named(holes: &[&Hole]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Encoding, Source, parse};
-
-    fn check(text: &str, expect: &str) {
-        let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        assert_eq!(found.join("\n"), expect, "of\n{text}");
-    }
+    use crate::config::{Encoding, Source, parse, testing::check};
 
     fn pipeline_of(value: &str) -> String {
         match parse(&format!("feeds: {{a: {{pipeline: {value}}}}}")).unwrap().feeds[0].source.clone() {

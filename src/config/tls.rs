@@ -88,13 +88,7 @@ fn plain(text: &str) -> Result<Plain, Expected> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{CertificateSource, Diagnostic, Plain, parse};
-
-    fn check(text: &str, expect: &str) {
-        let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(Diagnostic::to_string).collect();
-        assert_eq!(found.join("\n"), expect, "of\n{text}");
-    }
+    use crate::config::{CertificateSource, Plain, parse, testing::check};
 
     #[test]
     fn certificates_come_from_files_or_from_an_own_authority() {

@@ -248,15 +248,10 @@ fn mode(text: &str) -> Result<Mode, Expected> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::testing::check;
     use proptest::prelude::*;
 
     /// The errors of a text, one a line, without the file name in front.
-    fn check(text: &str, expect: &str) {
-        let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        assert_eq!(found.join("\n"), expect, "of\n{text}");
-    }
-
     /// The errors of one stream `s` of the feeds `cam1` and `cam2`; its keys begin at column 6 of line 2.
     fn check_stream(keys: &str, expect: &str) {
         check(

@@ -80,13 +80,7 @@ fn ice_server(text: &str) -> Result<String, Expected> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Diagnostic, WebRtc, parse};
-
-    fn check(text: &str, expect: &str) {
-        let faults = parse(text).err().unwrap_or_default();
-        let found: Vec<_> = faults.iter().map(Diagnostic::to_string).collect();
-        assert_eq!(found.join("\n"), expect, "of\n{text}");
-    }
+    use crate::config::{WebRtc, parse, testing::check};
 
     #[test]
     fn there_is_no_webrtc_without_the_section() {

@@ -190,22 +190,10 @@ mod tests {
     use crate::{
         config::{AudioCodec, VideoCodec},
         media::{
-            TrackId, TrackInfo,
             codec::{CodecParameters, opus},
-            track::{AudioShape, Shape, VideoShape},
+            testing::tracks,
         },
     };
-
-    fn set(codecs: &[CodecParameters]) -> TrackSet {
-        let track = |(id, codec): (usize, &CodecParameters)| {
-            let shape = match codec.is_video() {
-                true => Shape::Video(VideoShape { width: 64, height: 48, pixel_aspect: (1, 1), frame_rate: None }),
-                false => Shape::Audio(AudioShape { rate: 48_000, channels: 2 }),
-            };
-            TrackInfo { id: TrackId(id as u8), codec: codec.clone(), shape }
-        };
-        TrackSet::new(codecs.iter().enumerate().map(track).collect())
-    }
 
     #[test]
     fn an_output_takes_the_main_tracks_or_the_first_alternative_that_fits() {
@@ -216,7 +204,7 @@ mod tests {
                 (Codec::Audio(AudioCodec::Aac), 2),
                 (Codec::Audio(AudioCodec::Mp3), 3),
             ];
-            let found = chosen(container, &set(main), &alternatives).map_err(|refused| refused.to_string());
+            let found = chosen(container, &tracks(main), &alternatives).map_err(|refused| refused.to_string());
             assert_eq!(found, expected.map(<[usize]>::to_vec).map_err(str::to_owned), "{container} of {main:?}");
         }
         use CodecParameters::{Jpeg, Vp8};

@@ -210,20 +210,9 @@ mod tests {
     use crate::media::{
         Time,
         codec::{aac, mpeg_audio, opus, pcm},
-        track::{AudioShape, Shape, VideoShape},
+        testing,
     };
     use bytes::Bytes;
-
-    fn set(codecs: &[CodecParameters]) -> TrackSet {
-        let track = |(id, codec): (usize, &CodecParameters)| {
-            let shape = match codec.is_video() {
-                true => Shape::Video(VideoShape { width: 64, height: 48, pixel_aspect: (1, 1), frame_rate: None }),
-                false => Shape::Audio(AudioShape { rate: 48_000, channels: 2 }),
-            };
-            TrackInfo { id: TrackId(id as u8), codec: codec.clone(), shape }
-        };
-        TrackSet::new(codecs.iter().enumerate().map(track).collect())
-    }
 
     fn aac() -> CodecParameters {
         CodecParameters::Aac(aac::Parameters { config: Bytes::from_static(&[0x11, 0x90]) })
@@ -241,7 +230,7 @@ mod tests {
     fn the_first_track_of_each_kind_that_fits_is_taken() {
         #[track_caller]
         fn check(container: Container, codecs: &[CodecParameters], expected: Result<&[u8], &str>) {
-            let found = Muxer::select(container, &set(codecs)).map_err(|refused| refused.to_string());
+            let found = Muxer::select(container, &testing::tracks(codecs)).map_err(|refused| refused.to_string());
             let expected = expected.map(|ids| ids.iter().copied().map(TrackId).collect()).map_err(str::to_owned);
             assert_eq!(found, expected);
         }
@@ -277,7 +266,7 @@ mod tests {
             let stream_info = include_bytes!("../../tests/data/sound.flac")[8..42].to_vec();
             let flac = CodecParameters::Flac(crate::media::codec::flac::Parameters { stream_info: stream_info.into() });
             let tracks = [aac(), opus(), mp3(), flac, pcm, CodecParameters::Jpeg];
-            let tracks = tracks.map(|codec| set(&[codec]));
+            let tracks = tracks.map(|codec| testing::tracks(&[codec]));
             let chosen = tracks.iter().find(|tracks| Muxer::select(container, tracks).is_ok()).unwrap();
             let mut out = Vec::new();
             muxer.set_tracks(chosen.tracks(), &mut out);

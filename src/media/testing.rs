@@ -1,8 +1,13 @@
-//! Helpers for the tests of scanners and demuxers.
+//! Helpers for the tests of scanners, demuxers, and all that has tracks.
 
 pub(crate) mod paff;
 
-use super::{Container, Kind, Sample, Scanned, Scanner, TrackSet, demux::Demuxed};
+use super::{
+    Container, Kind, Sample, Scanned, Scanner, TrackId, TrackInfo, TrackSet,
+    codec::CodecParameters,
+    demux::Demuxed,
+    track::{AudioShape, Shape, VideoShape},
+};
 
 /// The sets of tracks and the samples that a demuxer found, each in their order.
 pub(crate) fn split(found: Vec<Demuxed>) -> (Vec<TrackSet>, Vec<Sample>) {
@@ -72,4 +77,16 @@ impl Scan {
         joined.extend(&self.media[from..]);
         joined
     }
+}
+
+/// Small tracks of these codecs, numbered from 0.
+pub(crate) fn tracks(codecs: &[CodecParameters]) -> TrackSet {
+    let track = |(id, codec): (usize, &CodecParameters)| {
+        let shape = match codec.is_video() {
+            true => Shape::Video(VideoShape { width: 64, height: 48, pixel_aspect: (1, 1), frame_rate: None }),
+            false => Shape::Audio(AudioShape { rate: 48_000, channels: 2 }),
+        };
+        TrackInfo { id: TrackId(id as u8), codec: codec.clone(), shape }
+    };
+    TrackSet::new(codecs.iter().enumerate().map(track).collect())
 }

@@ -215,22 +215,10 @@ mod tests {
     use super::super::sdp::tests::CHROMIUM;
     use super::*;
     use crate::media::{
-        TrackId,
         codec::{h264, opus},
-        track::{AudioShape, Shape, VideoShape},
+        testing::tracks,
     };
     use bytes::Bytes;
-
-    fn set(codecs: &[CodecParameters]) -> TrackSet {
-        let track = |(id, codec): (usize, &CodecParameters)| {
-            let shape = match codec.is_video() {
-                true => Shape::Video(VideoShape { width: 64, height: 48, pixel_aspect: (1, 1), frame_rate: None }),
-                false => Shape::Audio(AudioShape { rate: 48_000, channels: 2 }),
-            };
-            TrackInfo { id: TrackId(id as u8), codec: codec.clone(), shape }
-        };
-        TrackSet::new(codecs.iter().enumerate().map(track).collect())
-    }
 
     fn h264(profile: [u8; 3]) -> CodecParameters {
         let sps = Bytes::from([&[0x67][..], &profile].concat());
@@ -243,7 +231,7 @@ mod tests {
 
     #[track_caller]
     fn check(offer: &str, codecs: &[CodecParameters], expect: Result<&[(u8, Option<u8>)], &str>) {
-        let found = plan(&Offer::parse(offer).unwrap(), &set(codecs));
+        let found = plan(&Offer::parse(offer).unwrap(), &tracks(codecs));
         let found = found.map(|plan| {
             plan.tracks.iter().map(|track| (track.format.payload_type, track.retransmission)).collect::<Vec<_>>()
         });
@@ -299,10 +287,10 @@ mod tests {
 
     #[test]
     fn other_tracks_of_the_same_codecs_need_no_other_answer() {
-        let plan = plan(&Offer::parse(CHROMIUM).unwrap(), &set(&[h264([0x42, 0, 0x1e]), opus()])).unwrap();
-        assert!(still_fits(&plan, &set(&[h264([0x42, 0, 0x28]), opus()])));
-        assert!(!still_fits(&plan, &set(&[CodecParameters::Vp8, opus()])));
-        assert!(!still_fits(&plan, &set(&[h264([0x42, 0, 0x28])])));
+        let plan = plan(&Offer::parse(CHROMIUM).unwrap(), &tracks(&[h264([0x42, 0, 0x1e]), opus()])).unwrap();
+        assert!(still_fits(&plan, &tracks(&[h264([0x42, 0, 0x28]), opus()])));
+        assert!(!still_fits(&plan, &tracks(&[CodecParameters::Vp8, opus()])));
+        assert!(!still_fits(&plan, &tracks(&[h264([0x42, 0, 0x28])])));
     }
 
     #[test]
