@@ -89,7 +89,7 @@ impl Client {
     /// When they make no sense; the connection is to be closed then.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<Answer>, ClientError> {
         self.parser.push(bytes);
-        while let Some(received) = self.parser.next()? {
+        while let Some(received) = self.parser.take()? {
             // Packets are receiver reports; requests of servers need no answer.
             let Received::Response(response) = received else { continue };
             if let Some(answer) = self.answered(&response, out)? {

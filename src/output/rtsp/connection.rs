@@ -342,7 +342,7 @@ impl Connection {
             _ => self.parser.push(&input),
         }
         loop {
-            match self.parser.next() {
+            match self.parser.take() {
                 Ok(None) => return Ok(()),
                 Ok(Some(Received::Tunnel(request))) => return self.open_tunnel(&request),
                 Ok(Some(Received::Request(request))) => {

@@ -104,7 +104,7 @@ impl Session for LiveSession {
             None => self.parser.push(bytes),
         }
         loop {
-            match self.parser.next() {
+            match self.parser.take() {
                 Ok(Some(Received::Request(request))) => {
                     let (reply, is_last) = self.handle(&request);
                     let (status, _) = reply.status.line();

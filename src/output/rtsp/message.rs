@@ -104,7 +104,7 @@ impl Parser {
     ///
     /// # Errors
     /// When the bytes are no message; the connection is to be closed then.
-    pub fn next(&mut self) -> Result<Option<Received>, MessageError> {
+    pub fn take(&mut self) -> Result<Option<Received>, MessageError> {
         // Empty lines between messages keep connections alive.
         while let Some(b'\r' | b'\n') = self.buffer.first() {
             self.buffer.advance(1);
@@ -404,7 +404,7 @@ mod tests {
         let (mut parser, mut out) = (Parser::default(), Vec::new());
         for piece in bytes.chunks(size) {
             parser.push(piece);
-            while let Some(received) = parser.next()? {
+            while let Some(received) = parser.take()? {
                 out.push(received);
             }
         }

@@ -7,14 +7,14 @@
 //! the protocol then; `viewer.rs` is a reader of those in datagrams, which `udp.rs` sends; `multicast.rs` sends
 //! to groups. `tunnel.rs` brings both halves of a connection through HTTP together.
 
-mod announce;
+pub mod announce;
 mod authorize;
 pub mod client;
 mod connection;
 mod context;
 pub mod describe;
 mod live;
-mod message;
+pub mod message;
 mod multicast;
 mod opened;
 mod out;
@@ -25,9 +25,9 @@ pub mod server;
 mod session;
 mod sessions;
 pub mod table;
-mod target;
+pub mod target;
 mod timeouts;
-mod transport;
+pub mod transport;
 mod tunnel;
 mod udp;
 mod viewer;
