@@ -15,7 +15,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -69,7 +69,7 @@ struct Current {
     since: SystemTime,
     claimed: Instant,
     /// When its last sample came, or was waited for on purpose.
-    active: Instant,
+    active: Arc<Activity>,
     end: watch::Sender<Option<&'static str>>,
     tracks: Option<TrackSet>,
     /// How long its first sample was held until its tracks were known.
@@ -86,6 +86,31 @@ struct Current {
     title: Option<String>,
     /// Outputs that cannot carry its tracks are logged once.
     is_refusal_logged: bool,
+}
+
+/// When a publisher was active last, in milliseconds after it came. It changes with each frame, and with each of the layers of a publisher
+/// beside it, which therefore need not lock the slot.
+#[derive(Debug)]
+struct Activity {
+    since: Instant,
+    last: AtomicU64,
+}
+
+impl Activity {
+    fn new(now: Instant) -> Self {
+        Self { since: now, last: AtomicU64::new(0) }
+    }
+
+    fn is_now(&self) {
+        let last = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(last, Ordering::Relaxed);
+    }
+
+    /// How long ago it was.
+    fn idle(&self, now: Instant) -> Duration {
+        let since = now.saturating_duration_since(self.since);
+        since.saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
+    }
 }
 
 /// Something that takes the samples, while it is used.
@@ -140,6 +165,7 @@ pub struct Publisher {
     run: u32,
     /// A sample came.
     has_begun: AtomicBool,
+    active: Arc<Activity>,
     ended: watch::Receiver<Option<&'static str>>,
     reason: &'static str,
 }
@@ -272,13 +298,14 @@ impl PublishSlot {
         let (run, now) = (state.runs, Instant::now());
         let end = watch::Sender::new(None);
         let ended = end.subscribe();
+        let active = Arc::new(Activity::new(now));
         tracing::debug!(feed = %self.0.feed, peer = %info.peer, protocol = info.protocol.name(), "publisher connected");
         state.current = Some(Current {
             run,
             info,
             since: SystemTime::now(),
             claimed: now,
-            active: now,
+            active: active.clone(),
             end,
             tracks: None,
             held: Duration::ZERO,
@@ -294,7 +321,7 @@ impl PublishSlot {
         });
         drop(state);
         self.0.phase.send_replace(Phase::Claimed);
-        Ok(Publisher { slot: self.clone(), run, has_begun: AtomicBool::new(false), ended, reason: LEFT })
+        Ok(Publisher { slot: self.clone(), run, has_begun: AtomicBool::new(false), active, ended, reason: LEFT })
     }
 
     /// What the publisher plays has this title from now on. Ignored while there is none.
@@ -319,7 +346,7 @@ impl PublishSlot {
     pub fn expire(&self, now: Instant) {
         let mut state = self.lock();
         let Some(current) = &state.current else { return };
-        let silent = now.saturating_duration_since(current.active);
+        let silent = current.active.idle(now);
         let (limit, reason) = match current.samples {
             0 => (state.settings.first_packet, NO_MEDIA),
             _ => (state.settings.idle, SILENT),
@@ -350,7 +377,7 @@ impl PublishSlot {
             repaired: current.repair.repaired(),
             station: current.station.clone(),
             title: current.title.clone(),
-            idle: current.active.elapsed(),
+            idle: current.active.idle(Instant::now()),
         });
         let mut totals = state.totals.clone();
         if let Some(current) = &current {
@@ -411,7 +438,7 @@ impl PublishSlot {
         let mut state = self.lock();
         let State { current, sinks, .. } = &mut *state;
         let Some(current) = current.as_mut().filter(|current| current.run == run) else { return };
-        current.active = Instant::now();
+        current.active.is_now();
         let Some(tracks) = current.tracks.clone() else { return };
         if tracks.get(sample.track).is_none() || sample.data.is_empty() {
             return;
@@ -578,17 +605,14 @@ impl Publisher {
         };
         let ahead = Duration::from_nanos(u64::try_from(newest.since(now)).unwrap_or(0));
         if !ahead.is_zero() {
-            current.active = Instant::now();
+            current.active.is_now();
         }
         ahead
     }
 
     /// It is not silent, though nothing comes now: what comes of it depends on others.
     pub fn is_expected(&self) {
-        let mut state = self.slot.lock();
-        if let Some(current) = state.current.as_mut().filter(|current| current.run == self.run) {
-            current.active = Instant::now();
-        }
+        self.active.is_now();
     }
 
     /// Waits until the slot is taken away: the reason. Cancel-safe.

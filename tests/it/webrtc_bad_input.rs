@@ -4,7 +4,9 @@ use crate::{
     rig::{
         Launch, Server,
         browser::{Browser, have_browser},
-        have_failpoints, http, media, millis, mkv, process,
+        have_failpoints, http, media, millis, mkv,
+        peer::Peer,
+        process,
         script::{H264, PICTURE, TONE},
         secs, times, wait_until,
     },
@@ -153,6 +155,46 @@ fn a_peer_that_never_finishes_dtls_is_sent_away() {
     }
     server.log.wait("viewer left.*protocol=webrtc.*not connected in time", secs(1));
     assert_eq!(others, 0, "nothing is sent that is not encrypted");
+    assert_eq!(server.log.count("panicked"), 0);
+}
+
+/// Records of a data channel are handled by the thread that receives for all. Some that are forged, and a client that sends as fast as it can
+/// and reads little, delay nobody.
+#[test]
+fn data_channels_that_are_flooded_delay_nobody() {
+    let server = Server::start(&film());
+    let mut peer = Peer::connect(&server, "/film/whep", &["echo"]);
+    peer.wait_open("echo");
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            let mut flooding = Peer::connect(&server, "/film/whep", &["echo"]);
+            flooding.wait_open("echo");
+            let mut sent = 0u32;
+            while !is_over.load(Ordering::Relaxed) {
+                while flooding.say("echo", false, &[7; 4096]) {
+                    sent += 1;
+                }
+                flooding.run(millis(1));
+                // Beside them, as if they were of this session.
+                (0..64).for_each(|_| flooding.forge(&[23, 254, 253, 0, 1, 0, 0, 0, 0, 255, 255, 0, 64]));
+            }
+            sent
+        });
+        let mut slowest = millis(0);
+        let began = Instant::now();
+        while began.elapsed() < secs(3) {
+            let sent = Instant::now();
+            assert!(peer.say("echo", true, b"hello"));
+            assert_eq!(peer.next("echo"), (true, b"hello".to_vec()));
+            slowest = slowest.max(sent.elapsed());
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let sent = flood.join().unwrap();
+        println!("the slowest message took {slowest:?} beside {sent} of the other");
+        assert!(sent > 100, "{sent}");
+        assert!(slowest < secs(1), "{slowest:?}");
+    });
     assert_eq!(server.log.count("panicked"), 0);
 }
 

@@ -1,15 +1,19 @@
 //! WebRTC: data channels that lead to programs and WebSockets.
 
 use crate::{
-    rig::{Server, browser::have_browser, script::PICTURE, secs, wait_until},
+    rig::{Launch, Server, browser::have_browser, peer::Peer, script::PICTURE, secs, wait_until},
     webrtc::{play, player},
 };
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 use std::{
+    fs,
+    io::{Read, Write},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
 };
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::aws_lc_rs, pki_types::PrivateKeyDer};
 use tokio_tungstenite::tungstenite::{
     self, Message,
     handshake::server::{Request, Response},
@@ -31,8 +35,8 @@ const CHANNELS: &str = "
     };
 ";
 
-/// Sends back what it gets, until it gets `bye`. Tells what the client is.
-fn echo(listener: TcpListener, told: mpsc::Sender<String>) {
+/// Sends back what it gets over connections that `opened` makes of those that come, until it gets `bye`. Reports what the client is.
+fn echo<S: Read + Write>(listener: TcpListener, told: mpsc::Sender<String>, opened: impl Fn(TcpStream) -> S) {
     let serve = |connection: TcpStream| {
         let mut stream = String::new();
         #[expect(clippy::result_large_err, reason = "the error is what tungstenite takes")]
@@ -40,7 +44,8 @@ fn echo(listener: TcpListener, told: mpsc::Sender<String>) {
             stream = request.headers()["x-voyandz-stream"].to_str().unwrap().to_owned();
             Ok(response)
         };
-        let mut socket = tungstenite::accept_hdr(connection, look).unwrap();
+        // A client that does not trust the certificate asks for nothing.
+        let Ok(mut socket) = tungstenite::accept_hdr(opened(connection), look) else { return };
         told.send(stream).unwrap();
         while let Ok(message) = socket.read() {
             match message {
@@ -61,7 +66,7 @@ fn data_channels_lead_to_programs_and_websockets() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, told) = mpsc::channel();
-    thread::spawn(move || echo(listener, sender));
+    thread::spawn(move || echo(listener, sender, |connection| connection));
     let folder = tempfile::tempdir().unwrap();
     let ended = folder.path().join("ended");
     let lights = format!(
@@ -124,4 +129,57 @@ fn data_channels_lead_to_programs_and_websockets() {
     wait_until("the program has the end of its input", secs(10), || ended.exists());
     // The picture was not disturbed.
     browser.wait("return (window.measured?.video?.framesDecoded ?? 0) > 30", secs(30));
+}
+
+/// The certificate of an authority of the test, as PEM, and a server that it vouches for as `localhost`.
+fn vouched_for() -> (String, Arc<ServerConfig>) {
+    let (key, mut parameters) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = parameters.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(parameters, key);
+    let key = KeyPair::generate().unwrap();
+    let own = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    (authority, Arc::new(config.with_single_cert(vec![own.der().clone()], key).unwrap()))
+}
+
+#[test]
+fn websockets_are_encrypted_and_prove_their_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (authority, config) = vouched_for();
+    let (sender, told) = mpsc::channel();
+    let encrypted = move |connection| StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), connection);
+    thread::spawn(move || echo(listener, sender, encrypted));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authority.pem");
+    fs::write(&file, authority).unwrap();
+    let yaml = format!(
+        "
+        webrtc:
+          channels:
+            chat: {{url: 'wss://localhost:{port}/chat'}}
+            other: {{url: 'wss://127.0.0.1:{port}/chat'}}
+        feeds: {{cam: {{pipeline: '{PICTURE}', mode: continuous}}}}
+        streams: {{film: {{feed: cam, video: {{codec: h264, preset: ultrafast}}}}}}
+        "
+    );
+    let server = Launch::new(&yaml).env("SSL_CERT_FILE", file).start();
+    let mut peer = Peer::connect(&server, "/film/whep", &["chat", "other"]);
+    // Another name than that of the certificate.
+    peer.wait_closed("other");
+    server.log.wait(&format!("data channel failed.*label=other.*TLS handshake with 127.0.0.1:{port} failed"), secs(5));
+    assert!(peer.say("chat", true, b"hello") && peer.say("chat", false, &[1, 2, 3]));
+    assert_eq!(peer.next("chat"), (true, b"hello".to_vec()));
+    assert_eq!(peer.next("chat"), (false, vec![1, 2, 3]));
+    assert_eq!(told.recv_timeout(secs(5)).unwrap(), "film");
+    assert!(peer.say("chat", true, b"bye"));
+    peer.wait_closed("chat");
+    // An authority that is not known.
+    let server = Server::start(&yaml);
+    let mut peer = Peer::connect(&server, "/film/whep", &["chat"]);
+    peer.wait_closed("chat");
+    server.log.wait("data channel failed.*label=chat", secs(5));
 }

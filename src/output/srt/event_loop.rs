@@ -3,7 +3,7 @@
 use super::{
     admission::{self, Granted, Purpose, Request},
     context::{Deployed, Services, lock},
-    datagrams::{Batch, Datagrams},
+    datagrams::Datagrams,
     log::SessionLog,
     play::{Opened, Play},
     publish::{self, Publish},
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     access::Pass,
     engine::registry::StreamHandle,
-    net::ConnectionPermit,
+    net::{ConnectionPermit, ReceivedDatagrams},
     output::shard::write_latency::LatencyRecorder,
     stream::{FanOut, Viewers},
     sys::service::Pulse,
@@ -258,7 +258,7 @@ impl Loop {
     /// Runs until it is closed.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(16);
-        let mut batch = Batch::default();
+        let mut batch = ReceivedDatagrams::default();
         let mut reported = Instant::now();
         loop {
             self.pulse.beat();
@@ -302,7 +302,7 @@ impl Loop {
     }
 
     /// Reads what has come. Returns whether there may be more.
-    fn read(&mut self, batch: &mut Batch) -> bool {
+    fn read(&mut self, batch: &mut ReceivedDatagrams) -> bool {
         for _ in 0..READ_AT_ONCE {
             self.datagrams.receive(batch);
             if batch.is_empty() {
@@ -317,7 +317,7 @@ impl Loop {
     }
 
     /// Handles datagrams. A connection does what is due after the last of its neighbouring ones.
-    fn take(&mut self, batch: &Batch, now: Instant) {
+    fn take(&mut self, batch: &ReceivedDatagrams, now: Instant) {
         let mut last = None;
         for (datagram, peer) in batch.datagrams() {
             let Some(packet) = packet::parse(datagram) else { continue };

@@ -5,7 +5,7 @@
 //! no state to keep.
 
 use super::{
-    exchange::{Asked, Problem, answered, credentials, find, gone, has_type, not_allowed, read},
+    exchange::{self, Asked, Problem, answered, credentials, find, gone, has_type, not_allowed, read},
     listener::WebRtc,
     shard::Command,
     state::SessionState,
@@ -64,11 +64,8 @@ impl Event {
 
 /// Sets the header with which the response to an offer names the URL.
 pub(super) fn announce(asked: Asked<'_>, session: &str, headers: &mut HeaderMap) {
-    let url = format!("{}{}/{session}/events{}", asked.site, asked.path, credentials(asked.query));
-    let names = names(&Event::ALL);
-    if let Ok(link) = HeaderValue::from_str(&format!("<{url}>; rel=\"{RELATION}\"; events=\"{names}\"")) {
-        headers.append(header::LINK, link);
-    }
+    let relation = format!("rel=\"{RELATION}\"; events=\"{}\"", names(&Event::ALL));
+    exchange::announce(asked, session, ("events", &relation), headers);
 }
 
 /// Responds to a request for the events of a session: POST of a list of names makes a URL of these, GET is the events.

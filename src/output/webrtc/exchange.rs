@@ -319,6 +319,15 @@ pub(super) fn described(name: &str, peer: SocketAddr, user: Option<String>) -> V
     [("VOYANDZ_STREAM", name.to_owned()), ("VOYANDZ_PEER", peer.to_string())].into_iter().chain(user).collect()
 }
 
+/// Names the URL of a part of a session in the response to an offer: its last word, and its relation to the session with the parameters of
+/// the link.
+pub(super) fn announce(asked: Asked<'_>, session: &str, (part, relation): (&str, &str), headers: &mut HeaderMap) {
+    let url = format!("{}{}/{session}/{part}{}", asked.site, asked.path, credentials(asked.query));
+    if let Ok(link) = HeaderValue::from_str(&format!("<{url}>; {relation}")) {
+        headers.append(header::LINK, link);
+    }
+}
+
 /// What of a query permits the request, so that the URL of the session has it too: clients know of nothing else that they should add.
 pub(super) fn credentials(query: &str) -> String {
     let is_credential = |part: &&str| part.split_once('=').is_some_and(|(name, _)| permit::is_credential(name));

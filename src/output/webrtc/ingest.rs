@@ -197,9 +197,10 @@ impl Ingest {
             self.session.request_keyframe(|_| true);
             self.layers.iter_mut().for_each(|layer| layer.awaited.requested(now));
         }
-        let late: Vec<_> = self.layers.iter_mut().map(|layer| layer.awaited.take(now)).collect();
-        if late.contains(&true) {
-            self.session.request_keyframe(|number| late.get(number).is_some_and(|is_late| *is_late));
+        let is_late = |layer: &Layer| layer.awaited.due().is_some_and(|due| due <= now);
+        if self.layers.iter().any(is_late) {
+            self.session.request_keyframe(|number| self.layers.get(number).is_some_and(is_late));
+            self.layers.iter_mut().for_each(|layer| _ = layer.awaited.take(now));
         }
         self.session.timeout(now, out);
     }

@@ -1,7 +1,7 @@
 //! The URL of a session at which a viewer learns and chooses its layer (draft-murillo-whep, layer selection).
 
 use super::{
-    exchange::{Asked, Problem, answered, credentials, find, gone, has_type, not_allowed, read},
+    exchange::{self, Asked, Problem, answered, find, gone, has_type, not_allowed, read},
     listener::WebRtc,
     shard::{Command, LayerState},
 };
@@ -32,10 +32,7 @@ pub(super) fn names(layers: &[Arc<StreamHandle>]) -> Arc<[String]> {
 
 /// Sets the header with which the response to an offer names the URL.
 pub(super) fn announce(asked: Asked<'_>, session: &str, headers: &mut HeaderMap) {
-    let url = format!("{}{}/{session}/layer{}", asked.site, asked.path, credentials(asked.query));
-    if let Ok(link) = HeaderValue::from_str(&format!("<{url}>; rel=\"{RELATION}\"")) {
-        headers.append(header::LINK, link);
-    }
+    exchange::announce(asked, session, ("layer", &format!("rel=\"{RELATION}\"")), headers);
 }
 
 /// Responds to a request for the layers of a session.

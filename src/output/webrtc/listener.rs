@@ -4,14 +4,15 @@ use super::{
     bridge::Bridges,
     candidates::{advertised, doubt},
     directory::{Directory, Full, Place},
-    mux::{SessionId, Source},
+    event_loop::Loop,
+    mux::{SessionId, Source, is_application_data, is_media},
     send::{Connections, SendPath},
     session::{Identity, Session},
-    shard::{Datagram, Loop, Shard},
+    shard::{Datagram, Shard},
 };
 use crate::{
     config,
-    net::interface_addresses,
+    net::{ReceivedDatagrams, interface_addresses},
     sys::service::Pulses,
     telemetry::{Dropped, WebRtcStats},
 };
@@ -21,18 +22,19 @@ use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use str0m::{Candidate, net::TcpType};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// Longest datagram that is received: more than any path takes.
-const MAX_DATAGRAM: usize = 2048;
 /// What the kernel keeps for us, in each direction.
 const SOCKET_BUFFER: usize = 4 << 20;
 /// How long the receiver waits before it looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(250);
+/// Most datagrams of one call that the receiver handles itself: where more come in the time that it takes for these, the shards have to
+/// share the work.
+const FEW: usize = 4;
 /// Interval of the look-ups of names.
 const RESOLVE: Duration = Duration::from_secs(60);
 /// Offers that are answered at a time: each costs a core for 2 ms. And those that may wait for it.
@@ -89,12 +91,14 @@ impl WebRtc {
         let directory = Arc::new(Directory::default());
         let connections = Arc::new(Connections::default());
         let path = SendPath::new(socket.clone(), listen.is_ipv6(), connections.clone(), stats.clone());
-        let (mut started, mut threads) = (Vec::new(), Vec::new());
+        let (mut started, mut loops, mut threads) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..shards.max(1) {
             let (shard, name) = (Arc::new(Shard::default()), format!("webrtc-{number}"));
             let event_loop =
                 Loop::new(shard.clone(), directory.clone(), path.clone(), (pulses.add(name.clone()), stats.clone()));
-            threads.push(std::thread::Builder::new().name(name).spawn(move || event_loop.run())?);
+            let event_loop = Arc::new(Mutex::new(event_loop));
+            loops.push(event_loop.clone());
+            threads.push(std::thread::Builder::new().name(name).spawn(move || Loop::run(&event_loop))?);
             started.push(shard);
         }
         let inner = Inner {
@@ -115,7 +119,7 @@ impl WebRtc {
             stop: CancellationToken::new(),
         };
         let this = Self(Arc::new(inner));
-        let receiver = Receiver { socket, webrtc: this.clone() };
+        let receiver = Receiver { socket, webrtc: this.clone(), loops };
         threads.push(std::thread::Builder::new().name("webrtc-rx".to_owned()).spawn(move || receiver.run())?);
         *this.0.threads.lock().unwrap_or_else(PoisonError::into_inner) = threads;
         Ok(this)
@@ -212,20 +216,27 @@ impl WebRtc {
 
     /// Hands a datagram to its session; `false` when it has none.
     pub fn receive(&self, source: Source, datagram: &[u8]) -> bool {
-        let Some((id, shard)) = self.directory().route(source, datagram) else {
+        let route = self.route(source, datagram);
+        route.inspect(|route| self.hand_over(*route, source, datagram)).is_some()
+    }
+
+    /// The session of a datagram, and its shard.
+    fn route(&self, source: Source, datagram: &[u8]) -> Option<(SessionId, usize)> {
+        let route = self.directory().route(source, datagram);
+        if route.is_none() {
             self.0.stats.dropped(Dropped::Unknown, 1);
-            return false;
-        };
-        if is_media(datagram) && is_lost() {
-            return true;
         }
-        let destination = self.destination(source);
-        let datagram =
-            Datagram { source: source.address, destination, is_tcp: source.is_tcp, bytes: datagram.to_vec() };
+        route
+    }
+
+    fn hand_over(&self, (id, shard): (SessionId, usize), source: Source, datagram: &[u8]) {
+        if is_media(datagram) && is_lost() {
+            return;
+        }
+        let datagram = Datagram { source, destination: self.destination(source), bytes: datagram.to_vec() };
         if !self.shard(shard).is_some_and(|shard| shard.receive(id, datagram)) {
             self.0.stats.dropped(Dropped::Overrun, 1);
         }
-        true
     }
 
     /// Whether viewers may connect to the port of HTTP.
@@ -325,30 +336,48 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 struct Receiver {
     socket: Arc<UdpSocket>,
     webrtc: WebRtc,
+    /// What the threads of the shards work with.
+    loops: Vec<Arc<Mutex<Loop>>>,
 }
 
 impl Receiver {
     fn run(self) {
-        let mut buffer = vec![0; MAX_DATAGRAM];
+        let mut received = ReceivedDatagrams::default();
         while !self.webrtc.0.stop.is_cancelled() {
-            let (length, source) = match self.socket.recv_from(&mut buffer) {
-                Ok(received) => received,
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            match received.read(&*self.socket, true) {
+                Ok(()) => self.take(&received),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot receive datagrams");
                     std::thread::sleep(LOOK);
-                    continue;
                 }
-            };
-            let address = SocketAddr::new(source.ip().to_canonical(), source.port());
-            self.webrtc.receive(Source { address, is_tcp: false }, buffer.get(..length).unwrap_or_default());
+            }
         }
     }
-}
-/// Whether it is a packet of RTP or RTCP (RFC 7983, section 7).
-fn is_media(datagram: &[u8]) -> bool {
-    matches!(datagram.first(), Some(128..=191))
+
+    fn take(&self, received: &ReceivedDatagrams) {
+        let are_few = received.len() <= FEW;
+        for (datagram, peer) in received.datagrams() {
+            let source = Source { address: SocketAddr::new(peer.ip().to_canonical(), peer.port()), is_tcp: false };
+            let Some(route) = self.webrtc.route(source, datagram) else { continue };
+            if !(are_few && is_application_data(datagram) && self.handle(route, source, datagram)) {
+                self.webrtc.hand_over(route, source, datagram);
+            }
+        }
+    }
+
+    /// Handles a datagram of a data channel in this thread, if that of its shard sleeps: a message need not wait until another thread has
+    /// woken up. Media and handshakes take longer, and are left to the shards.
+    fn handle(&self, (id, shard): (SessionId, usize), source: Source, datagram: &[u8]) -> bool {
+        let (Some(event_loop), Some(shard)) = (self.loops.get(shard), self.webrtc.shard(shard)) else { return false };
+        let Some(mut event_loop) = shard.lock_asleep(event_loop) else { return false };
+        event_loop.receive(id, (source, self.webrtc.destination(source)), datagram, Instant::now());
+        let due = event_loop.due();
+        drop(event_loop);
+        due.into_iter().for_each(|due| shard.due(due));
+        true
+    }
 }
 
 /// Whether tests have the packet lost on its way here.

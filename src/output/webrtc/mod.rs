@@ -2,8 +2,8 @@
 //! (RFC 9725).
 //!
 //! An offer comes over HTTP (`whep.rs`, `whip.rs`); what of the stream answers it is decided in `negotiation.rs`. All sessions share one UDP port
-//! (`listener.rs`): a thread receives and finds the session of each datagram (`mux.rs`), and shard threads (`shard.rs`) hold the
-//! sessions (`session.rs`), read their streams (`play.rs`) and send. No task and no thread of its own for a viewer; nothing of a viewer
+//! (`listener.rs`): a thread receives and finds the session of each datagram (`mux.rs`), and the threads of shards (`event_loop.rs`, what comes
+//! waits in `shard.rs`) hold the sessions (`session.rs`), read their streams (`play.rs`) and send. No task and no thread of its own for a viewer; nothing of a viewer
 //! is ever waited for.
 
 pub mod announce;
@@ -11,6 +11,7 @@ pub mod bridge;
 pub mod candidates;
 pub mod channels;
 pub mod directory;
+pub mod event_loop;
 mod events;
 pub mod exchange;
 pub mod fragment;
@@ -21,6 +22,7 @@ pub mod keys;
 pub mod layer;
 pub mod layers;
 pub mod listener;
+pub mod member;
 pub mod mux;
 pub mod negotiation;
 pub mod opened;

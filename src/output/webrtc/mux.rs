@@ -11,6 +11,9 @@ const USERNAME: u16 = 0x0006;
 /// With which a client chooses a way (RFC 8445, section 7.1.2).
 const USE_CANDIDATE: u16 = 0x0025;
 
+/// The type of such a record (RFC 5246, section 6.2.1).
+const APPLICATION_DATA: u8 = 23;
+
 /// The number of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
@@ -87,6 +90,16 @@ impl Mux {
 /// Whether a datagram is a STUN message.
 pub fn is_stun(datagram: &[u8]) -> bool {
     matches!(datagram, [0..=3, _, _, _, cookie @ ..] if cookie.starts_with(&COOKIE))
+}
+
+/// Whether it is a record of DTLS 1.2 with data: what data channels consist of.
+pub fn is_application_data(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&APPLICATION_DATA)
+}
+
+/// Whether it is a packet of RTP or RTCP.
+pub fn is_media(datagram: &[u8]) -> bool {
+    matches!(datagram.first(), Some(128..=191))
 }
 
 /// Whether it is a request with which the client chooses the way that it came.

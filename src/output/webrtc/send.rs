@@ -36,28 +36,20 @@ impl SendPath {
         Self { socket, sender: Arc::default(), is_ipv6, connections, stats }
     }
 
-    /// Sends a datagram; drops it when the socket is full, as a network would.
-    pub fn send(&self, is_tcp: bool, destination: SocketAddr, bytes: &[u8]) {
-        if is_tcp {
-            return self.send_framed(destination, bytes);
+    /// Sends datagrams; drops what the socket has no room for, as a network would.
+    pub fn send(&self, path: Path, datagrams: &Outbox) {
+        if path.is_tcp {
+            return datagrams.datagrams().for_each(|datagram| self.send_framed(path.destination, datagram));
         }
-        // Errors are of one datagram.
-        if !self.sender.send_one(&self.socket, bytes, self.mapped(destination)) {
-            self.stats.dropped(Dropped::Unsent, 1);
+        let lost = self.sender.send(&self.socket, datagrams, self.mapped(path.destination));
+        if lost > 0 {
+            self.stats.dropped(Dropped::Unsent, lost as u64);
         }
     }
 
     /// Sends packets of media.
-    pub fn send_all(&self, path: Path, packets: &Outbox) {
-        let lossy = lossy(packets);
-        let packets = lossy.as_ref().unwrap_or(packets);
-        if path.is_tcp {
-            return packets.datagrams().for_each(|packet| self.send_framed(path.destination, packet));
-        }
-        let lost = self.sender.send(&self.socket, packets, self.mapped(path.destination));
-        if lost > 0 {
-            self.stats.dropped(Dropped::Unsent, lost as u64);
-        }
+    pub fn send_media(&self, path: Path, packets: &Outbox) {
+        self.send(path, lossy(packets).as_ref().unwrap_or(packets));
     }
 
     fn send_framed(&self, destination: SocketAddr, bytes: &[u8]) {
@@ -77,6 +69,32 @@ impl SendPath {
     /// A session that came from these addresses is gone.
     pub fn forget(&self, addresses: &[SocketAddr]) {
         addresses.iter().for_each(|address| self.connections.end(*address));
+    }
+}
+
+/// Datagrams of a session that are no media, on their way to one address: neighbours leave in one call.
+#[derive(Debug, Default)]
+pub struct Leaving {
+    to: Option<Path>,
+    datagrams: Outbox,
+}
+
+impl Leaving {
+    /// Adds one; those for another address leave first.
+    pub fn push(&mut self, to: Path, bytes: &[u8], over: &SendPath) {
+        if self.to != Some(to) {
+            self.flush(over);
+            self.to = Some(to);
+        }
+        self.datagrams.push(|buffer| buffer.extend(bytes));
+    }
+
+    /// All leave.
+    pub fn flush(&mut self, over: &SendPath) {
+        if let Some(to) = self.to.take() {
+            over.send(to, &self.datagrams);
+        }
+        self.datagrams.clear();
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
+    mem,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -43,6 +44,9 @@ use tokio::sync::mpsc;
 const NEVER: Duration = Duration::from_secs(86_400);
 /// The least time between two timeouts of a session: str0m asks for the same moment again after each packet.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
+
+/// The longest datagram that is taken for an acknowledgement: one with a few gaps.
+const MAX_ACKNOWLEDGEMENT: usize = 128;
 
 /// What viewers and publishers are answered who offer both directions.
 const SENDS: &str = "a=sendonly";
@@ -458,6 +462,7 @@ impl Session {
     }
 
     fn drain(&mut self, now: Instant, out: &mut Out) {
+        let (mut is_first, mut held) = (true, None);
         loop {
             match self.rtc.poll_output() {
                 Ok(RtcOutput::Timeout(due)) => {
@@ -473,12 +478,21 @@ impl Session {
                         }
                         playing.ways.sent(Path { is_tcp, destination }, &sent.contents, now);
                     }
-                    out.events.push(Output::Send { is_tcp, destination, bytes: sent.contents.into() });
+                    let bytes: Vec<u8> = sent.contents.into();
+                    let (is_short, before) = (is_acknowledgement(&bytes), held.take());
+                    let is_held = mem::take(&mut is_first) && is_short;
+                    let output = Output::Send { is_tcp, destination, bytes };
+                    match before {
+                        _ if is_held => held = Some(output),
+                        Some(before) if is_short => out.events.extend([before, output]),
+                        before => out.events.extend([output].into_iter().chain(before)),
+                    }
                 }
                 Ok(RtcOutput::Event(event)) => self.event(event, &mut out.events),
                 Err(error) => return out.events.push(failed(&error)),
             }
         }
+        out.events.extend(held);
         if !self.rtc.is_alive() {
             out.events.push(Output::Ended(LEFT));
         }
@@ -542,6 +556,12 @@ fn failed(error: &RtcError) -> Output {
         RtcError::Dtls(_) => "DTLS failed",
         _ => "protocol error",
     })
+}
+
+/// A record of DTLS that is so short that it is an acknowledgement of SCTP, if not a short message. It leaves behind the datagram that
+/// the same input causes, such as the echo: the peer has that sooner, and both leave in one call, as the shorter one is the last.
+fn is_acknowledgement(datagram: &[u8]) -> bool {
+    mux::is_application_data(datagram) && datagram.len() <= MAX_ACKNOWLEDGEMENT
 }
 
 /// RTP or RTCP (RFC 7983).

@@ -1,154 +1,70 @@
-//! Threads that hold sessions and send to viewers: each has its sessions, their timers, and a place in each stream that they read.
-//!
-//! A session stays with its thread. What comes for it (datagrams, requests, batch of its stream) waits in the inbox of the thread, which
-//! is bounded: datagrams beyond that are dropped, as by a socket.
+//! The side of a shard that other threads use: what comes for its sessions (datagrams, requests, batches of their streams) waits here. The
+//! inbox is bounded: datagrams beyond that are dropped, as by a socket.
 
 use super::{
-    directory::Directory,
     hooked::Message,
-    ingest::Ingest,
-    keyframes::KeyframeRequests,
-    mux::SessionId,
-    play::{self, Outcome, Play},
-    send::SendPath,
-    session::{AcceptError, Out, Output, Session},
+    member::Member,
+    mux::{SessionId, Source},
+    session::AcceptError,
     state::SessionState,
-    viewer::{OpenedLayer, Viewer, ViewerLayers},
+    viewer::OpenedLayer,
 };
-use crate::{
-    media::webrtc::Frame,
-    output::shard::write_latency::LatencyRecorder,
-    stream::{Batch, FanOut, Viewers},
-    sys::{monotonic, service::Pulse},
-    telemetry::WebRtcStats,
-};
-use slab::Slab;
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::VecDeque,
     mem,
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Wake, Waker},
-    time::{Duration, Instant},
+    task::Wake,
+    time::Instant,
 };
 use str0m::channel::ChannelId;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 /// Most datagrams that wait: what a fast viewer sends in a second, of each of hundreds.
 const MAX_WAITING: usize = 4096;
-/// Most addresses of a session that are remembered.
-const MAX_ADDRESSES: usize = 16;
-/// Interval of the checks of all sessions.
-const CHECK_PERIOD: Duration = Duration::from_millis(500);
 
 /// The side of a shard that other threads use.
 #[derive(Debug, Default)]
 pub struct Shard {
-    inbox: Mutex<Inbox>,
-    filled: Condvar,
+    state: Mutex<State>,
+    woken: Condvar,
     sessions: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
-struct Inbox {
-    joining: Vec<(SessionId, Member)>,
-    datagrams: VecDeque<(SessionId, Datagram)>,
-    commands: Vec<(SessionId, Command)>,
-    /// Channels with batch.
-    woken: Vec<usize>,
-    is_closing: bool,
+struct State {
+    inbox: Inbox,
+    /// Until when the thread sleeps; `None` while it is awake, or about to be. Nothing is in the inbox while it sleeps.
+    sleeps_until: Option<Instant>,
+}
+
+/// What waits for the thread of a shard.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// New sessions.
+    pub joining: Vec<(SessionId, Member)>,
+    /// Datagrams, in their order.
+    pub datagrams: VecDeque<(SessionId, Datagram)>,
+    /// Requests, in their order.
+    pub commands: Vec<(SessionId, Command)>,
+    /// Channels with a batch.
+    pub woken: Vec<usize>,
+    /// The thread is to end.
+    pub is_closing: bool,
 }
 
 /// A datagram that came for a session.
 #[derive(Debug)]
 pub struct Datagram {
     /// From whom.
-    pub source: SocketAddr,
+    pub source: Source,
     /// To which of the advertised addresses.
     pub destination: SocketAddr,
-    /// It came over a connection of TCP.
-    pub is_tcp: bool,
     /// What came.
     pub bytes: Vec<u8>,
-}
-
-/// Who has a session.
-#[derive(Debug)]
-pub enum Member {
-    /// Who is sent a stream.
-    Viewer(Box<Viewer>),
-    /// Who sends one.
-    Publisher(Box<Ingest>),
-}
-
-impl Member {
-    fn session(&mut self) -> &mut Session {
-        match self {
-            Self::Viewer(viewer) => &mut viewer.session,
-            Self::Publisher(ingest) => &mut ingest.session,
-        }
-    }
-
-    fn viewer(&mut self) -> Option<&mut Viewer> {
-        match self {
-            Self::Viewer(viewer) => Some(viewer),
-            Self::Publisher(_) => None,
-        }
-    }
-
-    fn scheduled(&mut self) -> &mut Option<Instant> {
-        match self {
-            Self::Viewer(viewer) => &mut viewer.scheduled,
-            Self::Publisher(ingest) => &mut ingest.scheduled,
-        }
-    }
-
-    fn addresses(&mut self) -> &mut Vec<SocketAddr> {
-        match self {
-            Self::Viewer(viewer) => &mut viewer.addresses,
-            Self::Publisher(ingest) => &mut ingest.addresses,
-        }
-    }
-
-    fn reason(&mut self) -> &mut &'static str {
-        match self {
-            Self::Viewer(viewer) => &mut viewer.reason,
-            Self::Publisher(ingest) => &mut ingest.reason,
-        }
-    }
-
-    fn due(&self) -> Instant {
-        match self {
-            Self::Viewer(viewer) => viewer.due(),
-            Self::Publisher(ingest) => ingest.due(),
-        }
-    }
-
-    fn pump(&mut self, now: Instant, out: &mut Out) {
-        match self {
-            Self::Viewer(viewer) => viewer.pump(None, now, out),
-            Self::Publisher(ingest) => ingest.pump(now, out),
-        }
-    }
-
-    fn check(&mut self, now: Instant) -> Option<&'static str> {
-        match self {
-            Self::Viewer(viewer) => viewer.check(now),
-            Self::Publisher(ingest) => ingest.check(now),
-        }
-    }
-
-    /// It has sent from here.
-    fn seen(&mut self, source: SocketAddr) {
-        let addresses = self.addresses();
-        if !addresses.contains(&source) && addresses.len() < MAX_ADDRESSES {
-            addresses.push(source);
-        }
-    }
 }
 
 /// What is asked of a session over HTTP.
@@ -195,6 +111,11 @@ impl Shard {
         self.fill(|inbox| inbox.joining.push((id, member)));
     }
 
+    /// A session is gone.
+    pub fn removed(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// A datagram for a session; `false` when there are too many.
     pub fn receive(&self, id: SessionId, datagram: Datagram) -> bool {
         let mut has_room = false;
@@ -218,19 +139,76 @@ impl Shard {
     }
 
     fn fill(&self, fill: impl FnOnce(&mut Inbox)) {
-        fill(&mut self.inbox());
-        self.filled.notify_one();
+        let mut state = self.state();
+        fill(&mut state.inbox);
+        self.wake(state);
     }
 
-    fn inbox(&self) -> MutexGuard<'_, Inbox> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Who is awake looks into the inbox before it sleeps: only the first one that fills it wakes the thread up.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let sleeps = state.sleeps_until.take().is_some();
+        drop(state);
+        if sleeps {
+            self.woken.notify_one();
+        }
+    }
+
+    /// Waits until something comes, at the latest until `until`. For the thread of the shard, which then locks what it works with before it
+    /// calls [`Shard::take`].
+    pub fn wait(&self, until: Instant) {
+        let mut state = self.state();
+        if !state.inbox.is_empty() {
+            return;
+        }
+        state.sleeps_until = Some(until);
+        let left = until.saturating_duration_since(Instant::now());
+        let waited = self.woken.wait_timeout_while(state, left, |state| state.sleeps_until.is_some());
+        waited.unwrap_or_else(PoisonError::into_inner).0.sleeps_until = None;
+    }
+
+    /// What has come.
+    pub fn take(&self) -> Inbox {
+        mem::take(&mut self.state().inbox)
+    }
+
+    /// Locks what the thread of the shard works with, for another thread to do a little of its work while it sleeps. `None` while it does
+    /// not sleep: whoever holds this keeps it waiting for that little at most, as nobody gets this again before the thread has slept.
+    pub fn lock_asleep<'a, T>(&self, work: &'a Mutex<T>) -> Option<MutexGuard<'a, T>> {
+        let state = self.state();
+        state.sleeps_until?;
+        match work.try_lock() {
+            Ok(work) => Some(work),
+            Err(TryLockError::Poisoned(work)) => Some(work.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Something is due for its thread by then, after another one did a little of its work.
+    pub fn due(&self, at: Instant) {
+        let state = self.state();
+        if state.sleeps_until.is_some_and(|until| at < until) {
+            self.wake(state);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inbox {
+    fn is_empty(&self) -> bool {
+        let Self { joining, datagrams, commands, woken, is_closing } = self;
+        joining.is_empty() && datagrams.is_empty() && commands.is_empty() && woken.is_empty() && !is_closing
     }
 }
 
 /// Wakes a shard on behalf of one stream.
-struct ShardWaker {
-    shard: Arc<Shard>,
-    channel: usize,
+pub struct ShardWaker {
+    /// Which shard.
+    pub shard: Arc<Shard>,
+    /// The channel of the stream in it.
+    pub channel: usize,
 }
 
 impl Wake for ShardWaker {
@@ -239,367 +217,71 @@ impl Wake for ShardWaker {
     }
 }
 
-/// A stream with viewers in this shard.
-struct Channel {
-    fanout: FanOut,
-    waker: Waker,
-    batch: Batch,
-    viewers: Vec<SessionId>,
-    stream_viewers: Viewers,
-    latency: LatencyRecorder,
-    keyframes: KeyframeRequests,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
 
-/// The thread.
-pub struct Loop {
-    shard: Arc<Shard>,
-    directory: Arc<Directory>,
-    path: SendPath,
-    stats: Arc<WebRtcStats>,
-    pulse: Pulse,
-    sessions: HashMap<SessionId, Member>,
-    /// When each session is to be looked at.
-    due: BTreeSet<(Instant, SessionId)>,
-    channels: Slab<Channel>,
-    /// Empty between two calls.
-    out: Out,
-}
+    const LONG: Duration = Duration::from_secs(3600);
 
-impl Loop {
-    /// The thread of a shard, which sends over `path`.
-    pub fn new(
-        shard: Arc<Shard>,
-        directory: Arc<Directory>,
-        path: SendPath,
-        (pulse, stats): (Pulse, Arc<WebRtcStats>),
-    ) -> Self {
-        let (sessions, due, channels) = (HashMap::new(), BTreeSet::new(), Slab::new());
-        Self { shard, directory, path, stats, pulse, sessions, due, channels, out: Out::default() }
-    }
-
-    /// Serves until [`Shard::close`].
-    pub fn run(mut self) {
-        let mut next_check = Instant::now() + CHECK_PERIOD;
-        loop {
-            let inbox = self.wait(next_check);
-            self.pulse.beat();
-            let now = Instant::now();
-            for (id, member) in inbox.joining {
-                self.stats.began();
-                self.sessions.insert(id, member);
-                self.with(id, now, |_, _| {});
-            }
-            for (id, datagram) in inbox.datagrams {
-                let Datagram { source, destination, is_tcp, bytes } = datagram;
-                self.with(id, now, |member, out| {
-                    member.session().receive(is_tcp, (source, destination), &bytes, now, out);
-                    member.seen(source);
-                    if let Some(viewer) = member.viewer() {
-                        viewer.describe(now, out);
-                    }
-                });
-            }
-            for (id, command) in inbox.commands {
-                self.command(id, command, now);
-            }
-            let mut woken = inbox.woken;
-            woken.sort_unstable();
-            woken.dedup();
-            woken.into_iter().for_each(|channel| self.deliver(channel, now));
-            while let Some((_, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
-                self.due.pop_first();
-                if let Some(member) = self.sessions.get_mut(&id) {
-                    *member.scheduled() = None;
-                }
-                self.with(id, now, |member, out| member.pump(now, out));
-            }
-            self.channels.iter_mut().for_each(|(_, channel)| channel.ask_for_keyframe(now));
-            if inbox.is_closing {
-                return self.finish(now);
-            }
-            if now >= next_check {
-                next_check = now + CHECK_PERIOD;
-                self.check(now);
-            }
-        }
-    }
-
-    /// What has come, at the latest when something is due.
-    fn wait(&self, next_check: Instant) -> Inbox {
-        let mut until = self.due.first().map_or(next_check, |(due, _)| next_check.min(*due));
-        for (_, channel) in &self.channels {
-            until = channel.keyframes.due().map_or(until, |due| until.min(due));
-        }
-        let is_empty = |inbox: &mut Inbox| {
-            inbox.joining.is_empty()
-                && inbox.datagrams.is_empty()
-                && inbox.commands.is_empty()
-                && inbox.woken.is_empty()
-                && !inbox.is_closing
-        };
-        let left = until.saturating_duration_since(Instant::now());
-        let waited = self.shard.filled.wait_timeout_while(self.shard.inbox(), left, is_empty);
-        let (mut inbox, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        mem::take(&mut *inbox)
-    }
-
-    fn command(&mut self, id: SessionId, command: Command, now: Instant) {
-        match command {
-            Command::Layer(opened) => self.opened_layer(id, opened, now),
-            Command::Choose(layer, reply) => self.with(id, now, |member, out| {
-                let Some(viewer) = member.viewer() else { return };
-                let is_there = viewer.layers.as_mut().is_some_and(|layers| layers.choice.choose(layer, now));
-                let _ = reply.send(is_there);
-                viewer.choose_layer(now, out);
-            }),
-            Command::Layers(reply) => self.with(id, now, |member, _| {
-                let layers = member.viewer().and_then(|viewer| viewer.layers.as_ref());
-                let state = |layers: &ViewerLayers| LayerState {
-                    names: layers.names.clone(),
-                    active: layers.choice.current(),
-                    chosen: layers.choice.chosen(),
-                };
-                let _ = reply.send(layers.map(state));
-            }),
-            Command::Watch(reply) => self.with(id, now, |member, _| {
-                let _ = reply.send(member.viewer().and_then(|viewer| viewer.watched(now)));
-            }),
-            Command::Say(channel, message, _permit) => self.with(id, now, |member, out| {
-                member.session().say(channel, &message, now, out);
-            }),
-            Command::EndChannel(channel) => self.with(id, now, |member, out| {
-                member.session().end_channel(channel, now, out);
-            }),
-            Command::Close(reason) => self.with(id, now, |member, out| {
-                out.events.push(Output::Ended(reason));
-                member.session().close(now, out);
-            }),
-            Command::Restart(offer, reply) => self.with(id, now, |member, out| {
-                let answer = member.session().restart(&offer);
-                member.session().timeout(now, out);
-                let _ = reply.send(answer);
-            }),
-        }
-    }
-
-    /// Acts on a session, does what follows of it, and forgets the session if it is over. A panic costs this session alone.
-    fn with(&mut self, id: SessionId, now: Instant, act: impl FnOnce(&mut Member, &mut Out)) {
-        let mut out = mem::take(&mut self.out);
-        let Some(member) = self.sessions.get_mut(&id) else { return };
-        let acted = catch_unwind(AssertUnwindSafe(|| act(member, &mut out)));
-        if acted.is_err() {
-            out.events.push(Output::Ended("internal error"));
-        }
-        if !out.packets.is_empty() {
-            if let Some(path) = member.session().path() {
-                self.path.send_all(path, &out.packets);
-            }
-            out.packets.clear();
-        }
-        let (mut ended, mut left) = (None, Vec::new());
-        let mut is_ready = false;
-        for output in out.events.drain(..) {
-            match output {
-                Output::Send { is_tcp, destination, bytes } => self.path.send(is_tcp, destination, &bytes),
-                Output::Ready => is_ready = true,
-                Output::WantsKeyframe => {
-                    let channel = member.viewer().and_then(|viewer| viewer.channel);
-                    if let Some(channel) = channel.and_then(|channel| self.channels.get_mut(channel)) {
-                        channel.keyframes.want();
-                        channel.ask_for_keyframe(now);
-                    }
-                }
-                Output::Media(received) => {
-                    let Member::Publisher(ingest) = &mut *member else { continue };
-                    let taken = catch_unwind(AssertUnwindSafe(|| ingest.receive(received, monotonic(), now)));
-                    if taken.is_err() {
-                        ended = ended.or(Some("internal error"));
-                    }
-                }
-                Output::Left(channel) => left.push(channel),
-                Output::Ended(reason) => ended = ended.or(Some(reason)),
-            }
-        }
-        self.out = out;
-        left.into_iter().for_each(|channel| self.leave(channel, id));
-        match ended {
-            Some(reason) => self.remove(id, reason),
-            None if is_ready => self.start(id, now),
-            None => self.schedule(id),
-        }
-    }
-
-    fn schedule(&mut self, id: SessionId) {
-        let Some(member) = self.sessions.get_mut(&id) else { return };
-        let due = member.due();
-        if *member.scheduled() != Some(due) {
-            if let Some(before) = member.scheduled().replace(due) {
-                self.due.remove(&(before, id));
-            }
-            self.due.insert((due, id));
-        }
-    }
-
-    fn remove(&mut self, id: SessionId, reason: &'static str) {
-        let Some(mut member) = self.sessions.remove(&id) else { return };
-        if let Some(scheduled) = *member.scheduled() {
-            self.due.remove(&(scheduled, id));
-        }
-        let channels = member.viewer().map(|viewer| [viewer.channel, viewer.next_channel()]);
-        channels.into_iter().flatten().flatten().for_each(|channel| self.leave(channel, id));
-        if let Some(viewer) = member.viewer() {
-            self.stats.sent(viewer.sent());
-        }
-        self.stats.ended();
-        self.directory.remove(id);
-        self.path.forget(member.addresses());
-        self.shard.sessions.fetch_sub(1, Ordering::Relaxed);
-        *member.reason() = reason;
-    }
-
-    /// A session reads a stream no longer.
-    fn leave(&mut self, at: usize, id: SessionId) {
-        let Some(channel) = self.channels.get_mut(at) else { return };
-        channel.viewers.retain(|other| *other != id);
-        if channel.viewers.is_empty() {
-            let Channel { stream_viewers, mut latency, .. } = self.channels.remove(at);
-            latency.report(&stream_viewers, Instant::now());
-        }
-    }
-
-    /// A session reads a stream from now on: its channel, and whether that is new.
-    fn enter(&mut self, id: SessionId, (fanout, viewers): (&FanOut, &Viewers), now: Instant) -> (usize, bool) {
-        let found = self.channels.iter().find(|(_, channel)| channel.fanout.is_same(fanout)).map(|(at, _)| at);
-        let at = found.unwrap_or_else(|| {
-            let entry = self.channels.vacant_entry();
-            let channel = entry.key();
-            entry.insert(Channel {
-                fanout: fanout.clone(),
-                waker: Arc::new(ShardWaker { shard: self.shard.clone(), channel }).into(),
-                batch: Batch::default(),
-                viewers: Vec::new(),
-                stream_viewers: viewers.clone(),
-                latency: LatencyRecorder::default(),
-                keyframes: KeyframeRequests::new(now),
-            });
-            channel
+    /// A thread that sleeps until something comes, and is seen asleep.
+    fn asleep(shard: &Arc<Shard>, work: &Mutex<()>) -> std::thread::JoinHandle<()> {
+        let thread = std::thread::spawn({
+            let shard = shard.clone();
+            move || shard.wait(Instant::now() + LONG)
         });
-        if let Some(channel) = self.channels.get_mut(at) {
-            channel.viewers.push(id);
+        while shard.lock_asleep(work).is_none() {
+            std::thread::yield_now();
         }
-        (at, found.is_none())
+        thread
     }
 
-    /// The session is connected: it is sent what there is of its stream, and all that comes.
-    fn start(&mut self, id: SessionId, now: Instant) {
-        let Some(viewer) = self.sessions.get_mut(&id).and_then(|member| member.viewer()) else { return };
-        let (fanout, viewers) = (viewer.fanout.clone(), viewer.viewers.clone());
-        let (at, is_new) = self.enter(id, (&fanout, &viewers), now);
-        let Some(viewer) = self.sessions.get_mut(&id).and_then(|member| member.viewer()) else { return };
-        viewer.channel = Some(at);
-        viewer.play = Some(Play::join(viewer.plan.clone(), &fanout, now));
-        viewer.joined(now);
-        self.with(id, now, |member, out| member.pump(now, out));
-        if is_new {
-            self.deliver(at, now);
-        }
+    #[test]
+    fn others_work_only_while_the_thread_sleeps() {
+        let (shard, work) = (Arc::new(Shard::default()), Mutex::new(()));
+        assert!(shard.lock_asleep(&work).is_none(), "it is awake");
+        let thread = asleep(&shard, &work);
+        let held = shard.lock_asleep(&work).unwrap();
+        assert!(shard.lock_asleep(&work).is_none(), "one at a time");
+        drop(held);
+        // From the first thing that comes, what follows waits behind it.
+        shard.command(SessionId(1), Command::Close("left"));
+        assert!(shard.lock_asleep(&work).is_none());
+        thread.join().unwrap();
+        assert!(shard.lock_asleep(&work).is_none());
+        assert_eq!(shard.take().commands.len(), 1);
+        assert!(shard.take().is_empty());
     }
 
-    /// The layer that a viewer wants is there, or is not to be had.
-    fn opened_layer(&mut self, id: SessionId, opened: Option<OpenedLayer>, now: Instant) {
-        if !self.sessions.contains_key(&id) {
-            return;
-        }
-        let mut begun = None;
-        let opened = opened.map(|layer| {
-            let (at, is_new) = self.enter(id, (&layer.fanout, &layer.viewers), now);
-            begun = is_new.then_some(at);
-            (layer, at)
-        });
-        self.with(id, now, |member, out| {
-            if let Some(viewer) = member.viewer() {
-                viewer.opened_layer(opened, now, out);
-            }
-        });
-        if let Some(begun) = begun {
-            self.deliver(begun, now);
-        }
+    #[test]
+    fn the_thread_wakes_up_for_what_is_due_sooner() {
+        let (shard, work) = (Arc::new(Shard::default()), Mutex::new(()));
+        let thread = asleep(&shard, &work);
+        shard.due(Instant::now() + 2 * LONG);
+        assert!(shard.lock_asleep(&work).is_some(), "it sleeps on");
+        shard.due(Instant::now() + LONG / 2);
+        thread.join().unwrap();
+        assert!(shard.take().is_empty());
     }
 
-    /// Sends what is new in a stream to all its viewers.
-    fn deliver(&mut self, at: usize, now: Instant) {
-        loop {
-            let Some(channel) = self.channels.get_mut(at) else { return };
-            let mut batch = mem::take(&mut channel.batch);
-            let seen = channel.fanout.next_batch(&mut batch);
-            let frames: Vec<Arc<Frame>> = batch.packets().iter().filter_map(play::read).collect();
-            // All of them, or none is taken at a time.
-            let is_whole = frames.len() == batch.packets().len();
-            let taken = is_whole.then_some((&batch, frames.as_slice()));
-            for id in channel.viewers.clone() {
-                self.with(id, now, |member, out| {
-                    let Some(viewer) = member.viewer() else { return };
-                    match viewer.channel == Some(at) {
-                        true => viewer.pump(taken, now, out),
-                        false => viewer.pump_next(now, out),
-                    }
-                });
-            }
-            let Some(channel) = self.channels.get_mut(at) else { return };
-            batch.packets().iter().filter_map(|packet| packet.entered).for_each(|at| channel.latency.record(at));
-            channel.latency.flush();
-            channel.batch = batch;
-            if channel.fanout.wake_after(seen, &channel.waker) {
-                return;
-            }
-        }
+    #[test]
+    fn the_thread_does_not_sleep_while_something_waits() {
+        let shard = Shard::default();
+        shard.close();
+        shard.wait(Instant::now() + LONG);
+        assert!(shard.take().is_closing);
+        // Nor longer than it may.
+        shard.wait(Instant::now());
     }
 
-    fn check(&mut self, now: Instant) {
-        for (_, channel) in &mut self.channels {
-            channel.latency.report(&channel.stream_viewers, now);
-        }
-        let (mut ended, mut layered) = (Vec::new(), Vec::new());
-        for (id, member) in &mut self.sessions {
-            if let Some(viewer) = member.viewer() {
-                self.stats.sent(viewer.sent());
-                layered.extend(viewer.layers.is_some().then_some(*id));
-            }
-            ended.extend(member.check(now).map(|reason| (*id, reason)));
-        }
-        for id in layered {
-            self.with(id, now, |member, out| {
-                if let Some(viewer) = member.viewer() {
-                    viewer.choose_layer(now, out);
-                }
-            });
-        }
-        for (id, reason) in ended {
-            self.command(id, Command::Close(reason), now);
-        }
-    }
-
-    fn finish(&mut self, now: Instant) {
-        let ids: Vec<_> = self.sessions.keys().copied().collect();
-        ids.into_iter().for_each(|id| self.command(id, Command::Close("server stops"), now));
-    }
-}
-
-impl Channel {
-    /// Forwards what viewers have asked for, when that is due.
-    fn ask_for_keyframe(&mut self, now: Instant) {
-        if self.keyframes.take(now) {
-            self.fanout.want_keyframe();
-        }
-    }
-}
-
-impl Outcome {
-    /// As what leaves a session.
-    pub fn ended(self) -> Option<Output> {
-        match self {
-            Self::Open => None,
-            Self::Ended(reason) => Some(Output::Ended(reason)),
-        }
+    #[test]
+    fn datagrams_are_bounded() {
+        let (shard, address) = (Shard::default(), SocketAddr::from(([192, 0, 2, 1], 1)));
+        let datagram =
+            || Datagram { source: Source { address, is_tcp: false }, destination: address, bytes: Vec::new() };
+        assert!((0..MAX_WAITING).all(|_| shard.receive(SessionId(1), datagram())));
+        assert!(!shard.receive(SessionId(1), datagram()));
+        assert_eq!(shard.take().datagrams.len(), MAX_WAITING);
+        assert!(shard.receive(SessionId(1), datagram()));
     }
 }

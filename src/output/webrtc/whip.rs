@@ -8,9 +8,9 @@ use super::{
     },
     ingest::Ingest,
     listener::WebRtc,
+    member::Member,
     sdp::Offer,
     session::{Identity, Session},
-    shard::Member,
 };
 use crate::{
     access::Gate,

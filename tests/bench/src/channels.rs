@@ -12,7 +12,7 @@ use str0m::{
     change::SdpAnswer,
     channel::ChannelId,
     media::{Direction, MediaKind},
-    net::{Protocol, Receive},
+    net::{Protocol, Receive, Transmit},
 };
 
 /// Bytes of a message that comes back, and of one that does not.
@@ -29,6 +29,8 @@ pub struct Client {
     echo: ChannelId,
     sink: ChannelId,
     buffer: Vec<u8>,
+    /// An acknowledgement that leaves behind the next message, or when there is nothing else to do: it delays no message.
+    held: Option<Transmit>,
 }
 
 impl Client {
@@ -49,7 +51,7 @@ impl Client {
         let asked = ask(Ipv4Addr::LOCALHOST, server, &offer);
         let answer = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(asked)?;
         rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(&answer)?)?;
-        let mut client = Self { rtc, socket, local, echo, sink, buffer: vec![0; 2000] };
+        let mut client = Self { rtc, socket, local, echo, sink, buffer: vec![0; 2000], held: None };
         for _ in 0..2 {
             client.wait(|event| matches!(event, Event::ChannelOpen(..)))?;
         }
@@ -108,12 +110,15 @@ impl Client {
         let due = loop {
             match self.rtc.poll_output()? {
                 Output::Timeout(due) => break due,
+                Output::Transmit(sent) if self.held.is_none() && is_acknowledgement(&sent) => self.held = Some(sent),
                 Output::Transmit(sent) => {
                     self.socket.send_to(&sent.contents, sent.destination)?;
+                    self.acknowledge()?;
                 }
                 Output::Event(event) => return Ok(Some(event)),
             }
         };
+        self.acknowledge()?;
         let pause =
             due.saturating_duration_since(Instant::now()).clamp(Duration::from_micros(1), Duration::from_secs(1));
         self.socket.set_read_timeout(Some(pause))?;
@@ -130,4 +135,16 @@ impl Client {
         }
         Ok(None)
     }
+
+    fn acknowledge(&mut self) -> anyhow::Result<()> {
+        if let Some(sent) = self.held.take() {
+            self.socket.send_to(&sent.contents, sent.destination)?;
+        }
+        Ok(())
+    }
+}
+
+/// A record of DTLS with data that is too short for a message.
+fn is_acknowledgement(sent: &Transmit) -> bool {
+    sent.contents.first() == Some(&23) && sent.contents.len() < 128
 }

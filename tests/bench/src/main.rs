@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "webrtc")]
+mod anchor;
+#[cfg(feature = "webrtc")]
 mod channels;
 mod client;
 mod crowd;

@@ -1,7 +1,7 @@
 //! What is measured: each mode runs its systems in turns, a fresh process each time.
 
 #[cfg(feature = "webrtc")]
-use crate::{channels, webrtc};
+use crate::{anchor::Echo, channels, webrtc};
 use crate::{
     crowd, hls, http2, latency,
     load::{self, Outcome, Plan},
@@ -309,25 +309,59 @@ fn over_webrtc(viewers: usize) -> anyhow::Result<Table> {
     Ok(table)
 }
 
+/// Parts of the round trips that are measured in turns with those of the machine alone.
+#[cfg(feature = "webrtc")]
+const TURNS: usize = 20;
+
 /// Messages over data channels of one client, with the server on one processor and the client on another: there and back, and one way.
+/// Beside them, in turns: what datagrams alone take there and back between the same processors, while the same server runs, where one
+/// thread sends them back and where two do.
 #[cfg(feature = "webrtc")]
 fn over_channels(messages: usize) -> anyhow::Result<Table> {
     let mut table =
         Table::new(format!("data channels: {messages} messages there and back, and as many as pass one way"), &[]);
-    let system = System::Voyandz(format!("webrtc: {{}}\n{}", camera("600k")));
+    // Encoders would take the processor of the server from it.
+    let video =
+        "videotestsrc is-live=true pattern=black ! video/x-raw,width=64,height=64,framerate=2/1 ! queue name=video";
+    let system = System::Voyandz(format!(
+        "webrtc: {{}}\nfeeds: {{cam: {{pipeline: '{video}'}}}}\n\
+         streams: {{live: {{feed: cam, video: {{codec: h264, preset: ultrafast, bitrate: 50k, gop: 2}}}}}}\n"
+    ));
     apart(|first| {
         (0..rounds()).try_for_each(|_| {
             let server = system.start_on(Some(first))?;
             let mut client = channels::Client::connect(server.address)?;
+            let echoes = [Echo::start(first, false)?, Echo::start(first, true)?];
             // What begins is slower.
             client.round_trips(messages / 10)?;
-            let times = client.round_trips(messages)?;
+            let (mut times, mut alone) = (Vec::new(), [Vec::new(), Vec::new()]);
+            let mut used = Duration::ZERO;
+            for _ in 0..TURNS {
+                let before = webrtc::used();
+                times.extend(client.round_trips(messages.div_ceil(TURNS))?);
+                used += webrtc::used() - before;
+                for (echo, times) in echoes.iter().zip(&mut alone) {
+                    times.extend(echo.round_trips(messages.div_ceil(TURNS))?);
+                }
+            }
             let bytes = client.acknowledged(WINDOW)?;
+            let [p50, p99] = [0.5, 0.99].map(|part| quantile(&times, part));
+            let [[one_p50, one_p99], [two_p50, two_p99]] =
+                [0, 1].map(|number: usize| [0.5, 0.99].map(|part| quantile(&alone[number], part)));
             table.add(
                 "voyandz",
                 Figures::from([
-                    ("1,000 bytes p50 ms", quantile(&times, 0.5)),
-                    ("1,000 bytes p99 ms", quantile(&times, 0.99)),
+                    ("1,000 bytes p50 ms", p50),
+                    ("1,000 bytes p99 ms", p99),
+                    ("datagram p50 ms", one_p50),
+                    ("datagram p99 ms", one_p99),
+                    ("by two threads p50 ms", two_p50),
+                    ("by two threads p99 ms", two_p99),
+                    // What a message takes, against a datagram that one thread sends back.
+                    ("p50 of datagram", p50 / one_p50),
+                    ("p99 of datagram", p99 / one_p99),
+                    // The client is not to be what limits.
+                    ("client CPU us/message", used.as_secs_f64() * 1e6 / times.len() as f64),
                     ("4 KiB one way MB/s", bytes as f64 / 1e6 / WINDOW.as_secs_f64()),
                 ]),
             );

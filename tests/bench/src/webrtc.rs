@@ -176,13 +176,16 @@ pub fn calibrate() -> anyhow::Result<f64> {
     const COUNT: u32 = 100_000;
     let (sender, receiver) = (std::net::UdpSocket::bind("127.0.0.1:0")?, std::net::UdpSocket::bind("127.0.0.1:0")?);
     let peer = receiver.local_addr()?;
-    let used = || {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-    };
     let before = used();
     for _ in 0..COUNT {
         sender.send_to(&[0; DATAGRAM], peer)?;
     }
-    Ok((used() - before) / f64::from(COUNT))
+    Ok((used() - before).as_secs_f64() / f64::from(COUNT))
+}
+
+/// What this thread has had of the processors.
+pub fn used() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::from_secs(u64::try_from(time.tv_sec).unwrap_or_default())
+        + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or_default())
 }

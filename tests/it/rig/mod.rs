@@ -11,6 +11,7 @@ pub mod media;
 pub mod mkv;
 pub mod multipart;
 pub mod openapi;
+pub mod peer;
 pub mod player;
 pub mod playlist;
 pub mod process;

@@ -296,3 +296,31 @@ fn a_client_gets_messages_of_frames() {
     rig.pass(20);
     assert_eq!(rig.messages, [b"hello".to_vec()]);
 }
+
+#[test]
+fn an_acknowledgement_leaves_behind_the_echo() {
+    let mut rig = rig();
+    rig.pass(500);
+    rig.opened = None;
+    let config = ChannelConfig { label: "echo".to_owned(), ..ChannelConfig::default() };
+    rig.client.direct_api().create_data_channel(config);
+    rig.pass(500);
+    let id = rig.opened.unwrap();
+    let mut acknowledged = 0;
+    for _ in 0..20 {
+        rig.client.channel(id).unwrap().write(true, &[7; 1000]).unwrap();
+        rig.drain();
+        let sent = rig.out.events.iter().filter_map(|output| match output {
+            Output::Send { bytes, .. } => Some(bytes.len()),
+            _ => None,
+        });
+        let lengths: Vec<_> = sent.collect();
+        acknowledged += usize::from(lengths.len() == 2);
+        assert!(lengths[0] > 1000 && lengths[1..].iter().all(|length| *length <= MAX_ACKNOWLEDGEMENT), "{lengths:?}");
+        rig.carry();
+    }
+    assert!(acknowledged > 5, "{acknowledged}");
+    assert_eq!(rig.messages, vec![vec![7; 1000]; 20]);
+    // Alone, one that is due leaves immediately.
+    assert!(is_acknowledgement(&[23; 65]) && !is_acknowledgement(&[23; 1000]) && !is_acknowledgement(&[22; 65]));
+}
