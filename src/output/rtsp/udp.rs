@@ -12,7 +12,7 @@ use crate::{
 use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     ops::Range,
     sync::{
         Arc,
@@ -20,7 +20,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::UdpSocket;
+use tokio::io::{Interest, unix::AsyncFd};
 use tokio_util::sync::CancellationToken;
 
 /// Buffer that is requested of the kernel for each direction: a burst of keyframes to many clients.
@@ -36,8 +36,9 @@ const ATTEMPTS: usize = 64;
 /// The ports of RTP and RTCP.
 #[derive(Debug)]
 pub struct UdpPair {
-    rtp: UdpSocket,
-    rtcp: UdpSocket,
+    /// Waited for where they are read, never for room: a socket that is, wakes the runtime for each datagram that has left.
+    rtp: AsyncFd<UdpSocket>,
+    rtcp: AsyncFd<UdpSocket>,
     /// Their numbers.
     pub ports: (u16, u16),
     /// Whether the kernel cuts what it is given into many datagrams.
@@ -101,17 +102,22 @@ impl UdpPair {
     }
 
     fn try_bind(address: IpAddr, port: u16) -> io::Result<Self> {
-        let rtp = std::net::UdpSocket::bind((address, port))?;
+        let rtp = UdpSocket::bind((address, port))?;
         let first = rtp.local_addr()?.port();
         let second = first.checked_add(1).filter(|_| first.is_multiple_of(2)).ok_or(io::ErrorKind::AddrInUse)?;
-        let rtcp = std::net::UdpSocket::bind((address, second))?;
+        let rtcp = UdpSocket::bind((address, second))?;
         for socket in [&rtp, &rtcp] {
             socket.set_nonblocking(true)?;
             // The kernel gives less where it is not allowed more.
             let _ = SockRef::from(socket).set_send_buffer_size(BUFFER);
             let _ = SockRef::from(socket).set_recv_buffer_size(BUFFER);
         }
-        let (rtp, rtcp) = (UdpSocket::from_std(rtp)?, UdpSocket::from_std(rtcp)?);
+        #[expect(
+            deprecated,
+            reason = "what replaces it is unsafe; the socket is owned, and stays open as long as this"
+        )]
+        let readable = |socket| AsyncFd::with_interest(socket, Interest::READABLE);
+        let (rtp, rtcp) = (readable(rtp)?, readable(rtcp)?);
         Ok(Self { rtp, rtcp, ports: (first, second), can_cut: AtomicBool::new(true) })
     }
 
@@ -121,7 +127,7 @@ impl UdpPair {
     /// When the system refuses.
     pub fn set_multicast(&self, interface: Ipv4Addr, ttl: u8) -> io::Result<()> {
         for socket in [&self.rtp, &self.rtcp] {
-            let socket = SockRef::from(socket);
+            let socket = SockRef::from(socket.get_ref());
             socket.set_multicast_ttl_v4(ttl.into())?;
             socket.set_multicast_if_v4(&interface)?;
         }
@@ -134,8 +140,8 @@ impl UdpPair {
         loop {
             let (found, buffer) = tokio::select! {
                 () = stop.cancelled() => return,
-                found = self.rtp.recv_from(&mut media) => (found, &media),
-                found = self.rtcp.recv_from(&mut control) => (found, &control),
+                found = receive_from(&self.rtp, &mut media) => (found, &media),
+                found = receive_from(&self.rtcp, &mut control) => (found, &control),
             };
             match found {
                 Ok((length, from)) => {
@@ -151,10 +157,9 @@ impl UdpPair {
         }
     }
 
-    /// Sends a packet; one that the kernel does not take is lost.
-    pub async fn send(&self, bytes: &[u8], is_control: bool, to: SocketAddr) -> usize {
-        let socket = if is_control { &self.rtcp } else { &self.rtp };
-        socket.send_to(bytes, to).await.unwrap_or(0)
+    /// Sends a packet of RTCP; one that the kernel does not take is lost. Does not wait.
+    pub fn send_control(&self, bytes: &[u8], to: SocketAddr) {
+        let _ = segments::send_one(&self.rtcp, bytes, to);
     }
 
     /// Sends what is left of a packet of the ring, as far as the end of a burst.
@@ -221,11 +226,15 @@ impl UdpPair {
     pub fn say_goodbye(&self, to: &[Destination], senders: &[(usize, u32)]) {
         for (track, ssrc) in senders {
             if let Some(destination) = to.iter().find(|to| to.track == *track) {
-                // One that the kernel does not take is lost.
-                let _ = segments::send_one(&self.rtcp, &report::end(*ssrc), destination.rtcp);
+                self.send_control(&report::end(*ssrc), destination.rtcp);
             }
         }
     }
+}
+
+/// Waits for a datagram. Cancel-safe.
+async fn receive_from(socket: &AsyncFd<UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    socket.async_io(Interest::READABLE, |socket| socket.recv_from(buffer)).await
 }
 
 #[cfg(test)]
@@ -251,7 +260,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_datagram_arrives_whole_however_it_is_sent() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let to = [destination(0, receiver.local_addr().unwrap().port())];
         let lengths = [250, 250, 250, 40];
         let datagrams = Datagrams::of(packet(&lengths.map(|length| (0, length))));
@@ -274,7 +283,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_burst_has_twenty_datagrams_and_those_of_other_tracks_are_not_sent() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let to = [destination(1, receiver.local_addr().unwrap().port())];
         let pair = UdpPair::bind(IpAddr::from([127, 0, 0, 1]), 0).unwrap();
         let channels =
