@@ -309,6 +309,7 @@ impl App {
             shutdown.clone(),
             counted,
             (shards.clone(), limiter.clone()),
+            pulses.clone(),
         );
         rtsp.set_table(RtspTable::new(&registry));
         rtsp.listen(bound);

@@ -5,11 +5,10 @@ use super::{
     Outbox,
     segments::{self, TOGETHER},
 };
-use nix::sys::socket::{MsgFlags, SockaddrStorage, sendmsg};
 use std::{
     io::IoSlice,
     net::SocketAddr,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::AsFd,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -52,8 +51,7 @@ impl DatagramSender {
 
     /// Sends one datagram; `false` when it is lost.
     pub fn send_one(&self, socket: impl AsFd, datagram: &[u8], peer: SocketAddr) -> bool {
-        let (pieces, peer) = ([IoSlice::new(datagram)], SockaddrStorage::from(peer));
-        sendmsg(socket.as_fd().as_raw_fd(), &pieces, &[], MsgFlags::MSG_DONTWAIT, Some(&peer)).is_ok()
+        segments::send_one(&socket, datagram, peer).is_ok()
     }
 }
 

@@ -22,6 +22,15 @@ pub fn send(socket: &impl AsFd, pieces: &[IoSlice<'_>], length: usize, peer: Soc
     Ok(sendmsg(socket.as_fd().as_raw_fd(), pieces, &cut, MsgFlags::MSG_DONTWAIT, Some(&to))?)
 }
 
+/// Sends one datagram. Does not wait.
+///
+/// # Errors
+/// `WouldBlock` when there is no room, and those of the socket.
+pub fn send_one(socket: &impl AsFd, datagram: &[u8], peer: SocketAddr) -> io::Result<usize> {
+    let (pieces, to) = ([IoSlice::new(datagram)], SockaddrStorage::from(peer));
+    Ok(sendmsg(socket.as_fd().as_raw_fd(), &pieces, &[], MsgFlags::MSG_DONTWAIT, Some(&to))?)
+}
+
 /// Whether this device or kernel does not cut.
 pub fn is_unsupported(error: &io::Error) -> bool {
     let number = error.raw_os_error().map(nix::Error::from_raw);

@@ -348,6 +348,8 @@ impl Datagrams {
         client.ask("DESCRIBE", path, "");
         let socket = || UdpSocket::bind("127.0.0.1:0").unwrap();
         let (rtp, rtcp) = (socket(), socket());
+        // Whatever else the machine is doing meanwhile.
+        socket2::SockRef::from(&rtp).set_recv_buffer_size(4 << 20).unwrap();
         let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
         let lines = format!("Transport: RTP/AVP/UDP;unicast;client_port={}-{}\r\n", port(&rtp), port(&rtcp));
         let response = client.ask("SETUP", &format!("{path}/trackID=0"), &lines);
@@ -406,6 +408,52 @@ fn sessions_in_datagrams_outlive_their_connection_and_end_by_their_client_alone(
         let length = datagrams.rtcp.recv(&mut buffer).unwrap();
         is_end(length, &buffer)
     });
+}
+
+/// Every frame is larger than a burst.
+#[test]
+fn players_in_datagrams_lose_nothing_while_others_come_and_go() {
+    let mut server = Server::start(&format!(
+        "
+        rtsp: {{listen: 0}}
+        feeds: {{card: {{pipeline: '{} name=video'}}}}
+        streams: {{cam: {{feed: card, video: {{codec: h264, preset: ultrafast, bitrate: 6M, gop: 25}}}}}}
+        ",
+        PICTURE.replace("pattern=ball", "pattern=snow").replace("320", "640").replace("240", "360")
+    ));
+    let address = player::address(&server);
+    let plays = |packets: usize| {
+        let mut datagrams = Datagrams::play(address, "/cam");
+        let first = datagrams.packet();
+        assert_eq!((first.payload[0] & 0x1f, first.payload[3] & 0x1f), (24, 7), "parameter sets come first");
+        let (mut frame, mut longest, mut last) = (0, 0, first.header.sequence);
+        for _ in 0..packets {
+            let Packet { header, .. } = datagrams.packet();
+            assert_eq!(header.sequence, last.wrapping_add(1));
+            last = header.sequence;
+            frame = if header.marker { 0 } else { frame + 1 };
+            longest = longest.max(frame);
+        }
+        assert!(longest > 2 * 20, "a keyframe has {longest} datagrams");
+        assert_eq!(datagrams.client.ask("TEARDOWN", "/cam", "").status, 200);
+    };
+    let stays = std::thread::scope(|scope| {
+        let staying = scope.spawn(|| Datagrams::play(address, "/cam"));
+        for packets in [700, 900, 1100, 1300] {
+            scope.spawn(move || plays(packets));
+        }
+        staying.join().unwrap()
+    });
+    wait_until("the others have left", SOON, || server.log.count("viewer left .*transport=udp .*client left") == 4);
+    assert_eq!(server.log.count("viewer left .*gaps=[1-9]"), 0, "{}", server.log.text());
+    server.terminate();
+    server.log.wait("viewer left .*transport=udp .*server stopped", SOON);
+    let mut buffer = [0; 2048];
+    wait_until("the end in RTCP", SOON, || {
+        let length = stays.rtcp.recv(&mut buffer).unwrap();
+        report::parse(&buffer[..length]).iter().any(|report| matches!(report, report::Report::End(_)))
+    });
+    server.wait(SOON);
 }
 
 /// VLC says something once a minute, and sends no reports when it has lost interest in them. For `VOYANDZ_IDLE` seconds.

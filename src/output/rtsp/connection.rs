@@ -323,7 +323,7 @@ impl Connection {
                     self.out.push(Bytes::copy_from_slice(&interleaved::head(channel, bytes.len())), Instant::now());
                     self.out.push(bytes.into(), Instant::now());
                 }
-                (ReportTo::Address(address), Some(udp)) => drop(udp.send(&bytes, true, address).await),
+                (ReportTo::Address(address), Some(udp)) => udp.send_control(&bytes, address),
                 (ReportTo::Address(_), None) => {}
             }
         }

@@ -1,6 +1,8 @@
 //! What all connections of RTSP have in common.
 
-use super::{multicast::Groups, sessions::Sessions, table::RtspTable, tunnel::Tunnels, udp::UdpPair};
+use super::{
+    multicast::Groups, sessions::Sessions, shard::DatagramShards, table::RtspTable, tunnel::Tunnels, udp::UdpPair,
+};
 use crate::{
     access::Gate,
     config::Plain,
@@ -36,6 +38,8 @@ pub struct Context {
     pub shutdown: Shutdown,
     /// Write to players over their connections.
     pub shards: Arc<Shards>,
+    /// Send to players in datagrams.
+    pub datagram_shards: DatagramShards,
     /// Sessions whose packets travel in datagrams.
     pub sessions: Sessions,
     /// Halves of connections through HTTP.

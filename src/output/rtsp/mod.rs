@@ -4,14 +4,15 @@
 //! `server.rs` listens, and one task serves each connection (`connection.rs`); requests are read by `message.rs`, `target.rs` and
 //! `transport.rs`, `session.rs` decides what a client may do next, and `timeouts.rs` how long it may be silent (all pure). The packets are made once for all readers
 //! ([`crate::media::rtp::Muxer`]). Those of a connection leave by the shards ([`crate::output::shard`]), `live.rs` is what is left of
-//! the protocol then; `viewer.rs` is a reader of those in datagrams, which `udp.rs` sends; `multicast.rs` sends
-//! to groups. `tunnel.rs` brings both halves of a connection through HTTP together.
+//! the protocol then. A thread of `shard.rs` sends to those in datagrams: `datagrams.rs` takes the packets apart (pure), `viewer.rs` is one
+//! viewer, `udp.rs` has the sockets; `multicast.rs` sends to groups. `tunnel.rs` brings both halves of a connection through HTTP together.
 
 pub mod announce;
 mod authorize;
 pub mod client;
 mod connection;
 mod context;
+mod datagrams;
 pub mod describe;
 mod live;
 pub mod message;
@@ -24,6 +25,7 @@ mod recording;
 pub mod server;
 mod session;
 mod sessions;
+mod shard;
 pub mod table;
 pub mod target;
 mod timeouts;

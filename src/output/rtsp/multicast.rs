@@ -1,6 +1,7 @@
 //! Streams in multicast groups: one sender for all viewers of a stream, as long as there is one.
 
 use super::{
+    datagrams::Datagrams,
     sessions::Listed,
     timeouts,
     udp::{Destination, UdpPair},
@@ -221,7 +222,9 @@ impl Sender {
         let (mut next, mut senders, mut is_refused) = (Some(first), Vec::new(), false);
         let reason = loop {
             if let Some(bytes) = next.take() {
-                let sent = sockets.send_all(&bytes, &to, &mut senders).await;
+                let datagrams = Datagrams::of(bytes);
+                datagrams.add_senders(&mut senders);
+                let sent = sockets.send_all(&datagrams, &to).await;
                 if sent == 0 && !is_refused {
                     is_refused = true;
                     let group = account.address;
@@ -238,7 +241,7 @@ impl Sender {
                 },
             }
         };
-        sockets.say_goodbye(&to, &senders).await;
+        sockets.say_goodbye(&to, &senders);
         reason
     }
 }

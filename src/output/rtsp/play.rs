@@ -7,10 +7,10 @@ use super::{
     message::{Reply, Request, Status},
     opened::{Opened, START_WITHIN, open},
     session::{Channels, Session},
+    shard::Joining,
     target::Target,
     transport::{Mode, Transport, Ways},
     udp::Destination,
-    viewer::Viewer,
 };
 use crate::{
     access::{Access, Action},
@@ -22,7 +22,8 @@ use crate::{
             viewer_log::{Identified, ViewerLog},
         },
     },
-    stream::{Delivery, Entry, Join},
+    source::demand::Lease,
+    stream::{Delivery, Entry, Join, Reader, Viewers},
     sys::monotonic,
 };
 use bytes::Bytes;
@@ -149,7 +150,7 @@ impl Connection {
         let mut info = Some(info);
         match session.transport() {
             Some(Transport::Udp { .. }) => {
-                self.play_udp(&session, Viewer::new(Subscription::new(reader, lease), log, viewers), first)?;
+                self.play_udp(&session, (reader, lease, first), (log, viewers))?;
             }
             Some(Transport::Multicast) => {
                 self.play_multicast(&session, (Subscription::new(reader, lease), first, count), log)?;
@@ -187,8 +188,13 @@ impl Connection {
         Ok(())
     }
 
-    fn play_udp(&mut self, session: &Session, viewer: Viewer, first: Bytes) -> Result<(), Reply> {
-        let udp = self.context.udp().ok_or_else(|| Reply::new(Status::UnsupportedTransport))?;
+    fn play_udp(
+        &mut self,
+        session: &Session,
+        (reader, lease, first): (Reader, Lease, Bytes),
+        (log, viewers): (ViewerLog, Viewers),
+    ) -> Result<(), Reply> {
+        let sockets = self.context.udp().ok_or_else(|| Reply::new(Status::UnsupportedTransport))?;
         let ip = self.peer.ip();
         let to: Vec<Destination> = session
             .tracks
@@ -203,10 +209,11 @@ impl Connection {
         let addresses = to.iter().flat_map(|to| [to.rtp, to.rtcp]).collect();
         let listed = self.context.sessions.add(&session.id, ip, addresses, None, monotonic());
         let listed = listed.ok_or_else(|| Reply::refusal(Status::TooMany, "there are too many sessions"))?;
-        let shutdown = &self.context.shutdown;
-        let playing = udp.play(viewer, first, to, listed, shutdown.token().clone());
-        shutdown.spawn(format!("datagrams to {}", self.peer), playing);
-        Ok(())
+        let joining = Joining { sockets, to, first, reader, lease, viewers, log, listed };
+        self.context.datagram_shards.adopt(joining).map_err(|error| {
+            tracing::error!(%error, "cannot start the threads that send datagrams of RTSP");
+            Reply::refusal(Status::Unavailable, "the system has no thread left").with("Retry-After", "1")
+        })
     }
 
     /// Who asks for the stream, and its path, if that is permitted.

@@ -5,6 +5,7 @@ use super::{
     context::{Context, Encryption},
     multicast::Groups,
     sessions::Sessions,
+    shard::DatagramShards,
     table::RtspTable,
     tunnel::Tunnels,
     udp::UdpPair,
@@ -17,7 +18,7 @@ use crate::{
         http::session::{behind_proxy, secure},
         shard::pool::Shards,
     },
-    sys::{Shutdown, overload::CurrentLoad},
+    sys::{Shutdown, overload::CurrentLoad, service::Pulses},
     telemetry::{HttpStats, Refusal},
 };
 use std::{
@@ -107,12 +108,14 @@ impl RtspServer {
         shutdown: Shutdown,
         (http_stats, load): (Arc<HttpStats>, CurrentLoad),
         (shards, limiter): (Arc<Shards>, ConnectionLimiter),
+        pulses: Pulses,
     ) -> Self {
         let (table, tables) = watch::channel(Arc::default());
         let context = Context {
             gate,
             table: tables,
             encryption,
+            datagram_shards: DatagramShards::new(pulses, shutdown.clone()),
             shutdown,
             shards,
             sessions: Sessions::default(),

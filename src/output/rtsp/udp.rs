@@ -1,43 +1,33 @@
 //! Packets in datagrams: one pair of ports for all clients, told apart by their addresses.
 
 use super::{
-    sessions::{Listed, Sessions},
-    timeouts,
-    viewer::Viewer,
+    datagrams::{BURST, Datagrams, Position, Run},
+    sessions::Sessions,
 };
 use crate::{
-    media::rtp::{interleaved, report},
+    media::rtp::report,
     net::segments::{self, TOGETHER},
-    output::shard::subscription::Next,
     sys::monotonic,
 };
-use bytes::Bytes;
 use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::{
-    io::Interest,
-    net::UdpSocket,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::io::{Interest, unix::AsyncFd};
 use tokio_util::sync::CancellationToken;
 
 /// Buffer that is requested of the kernel for each direction: a burst of keyframes to many clients.
 const BUFFER: usize = 4 << 20;
-/// So many datagrams are sent without a pause, and in one call at most.
-const BURST: usize = 20;
 const _: () = assert!(BURST <= TOGETHER);
-/// The pause between two bursts, which receivers need to empty their buffers.
-const PAUSE: Duration = Duration::from_millis(1);
-/// Interval of the checks of a viewer.
-const CHECK_PERIOD: Duration = Duration::from_secs(1);
+/// The pause between two bursts, which receivers need to empty their buffers; and the wait for room in that of the socket.
+pub const PAUSE: Duration = Duration::from_millis(1);
 /// Longest datagram.
 const LARGEST: usize = 64 << 10;
 /// Attempts to find a pair of ports.
@@ -46,20 +36,13 @@ const ATTEMPTS: usize = 64;
 /// The ports of RTP and RTCP.
 #[derive(Debug)]
 pub struct UdpPair {
-    rtp: UdpSocket,
-    rtcp: UdpSocket,
+    /// Waited for where they are read, never for room: a socket that is, wakes the runtime for each datagram that has left.
+    rtp: AsyncFd<UdpSocket>,
+    rtcp: AsyncFd<UdpSocket>,
     /// Their numbers.
     pub ports: (u16, u16),
     /// Whether the kernel cuts what it is given into many datagrams.
     can_cut: AtomicBool,
-}
-
-/// A datagram on its way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Datagram {
-    is_control: bool,
-    to: SocketAddr,
-    bytes: Bytes,
 }
 
 /// Where the packets of a channel of the stream go.
@@ -71,6 +54,35 @@ pub struct Destination {
     pub rtp: SocketAddr,
     /// For RTCP.
     pub rtcp: SocketAddr,
+}
+
+/// What came of a burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Burst {
+    /// Bytes that the kernel took.
+    pub sent: usize,
+    /// What is next.
+    pub next: After,
+}
+
+/// What follows a burst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// The next packet.
+    Done,
+    /// More of the same packet, after [`PAUSE`].
+    Pause,
+    /// More of the same packet, when the kernel has room for it. Others who send over the same socket find none either.
+    Full,
+}
+
+/// What the kernel took of a run.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    /// Bytes that it sends.
+    sent: usize,
+    /// Those that it sends, and those that are lost.
+    datagrams: usize,
 }
 
 impl UdpPair {
@@ -90,17 +102,22 @@ impl UdpPair {
     }
 
     fn try_bind(address: IpAddr, port: u16) -> io::Result<Self> {
-        let rtp = std::net::UdpSocket::bind((address, port))?;
+        let rtp = UdpSocket::bind((address, port))?;
         let first = rtp.local_addr()?.port();
         let second = first.checked_add(1).filter(|_| first.is_multiple_of(2)).ok_or(io::ErrorKind::AddrInUse)?;
-        let rtcp = std::net::UdpSocket::bind((address, second))?;
+        let rtcp = UdpSocket::bind((address, second))?;
         for socket in [&rtp, &rtcp] {
             socket.set_nonblocking(true)?;
             // The kernel gives less where it is not allowed more.
             let _ = SockRef::from(socket).set_send_buffer_size(BUFFER);
             let _ = SockRef::from(socket).set_recv_buffer_size(BUFFER);
         }
-        let (rtp, rtcp) = (UdpSocket::from_std(rtp)?, UdpSocket::from_std(rtcp)?);
+        #[expect(
+            deprecated,
+            reason = "what replaces it is unsafe; the socket is owned, and stays open as long as this"
+        )]
+        let readable = |socket| AsyncFd::with_interest(socket, Interest::READABLE);
+        let (rtp, rtcp) = (readable(rtp)?, readable(rtcp)?);
         Ok(Self { rtp, rtcp, ports: (first, second), can_cut: AtomicBool::new(true) })
     }
 
@@ -110,7 +127,7 @@ impl UdpPair {
     /// When the system refuses.
     pub fn set_multicast(&self, interface: Ipv4Addr, ttl: u8) -> io::Result<()> {
         for socket in [&self.rtp, &self.rtcp] {
-            let socket = SockRef::from(socket);
+            let socket = SockRef::from(socket.get_ref());
             socket.set_multicast_ttl_v4(ttl.into())?;
             socket.set_multicast_if_v4(&interface)?;
         }
@@ -123,8 +140,8 @@ impl UdpPair {
         loop {
             let (found, buffer) = tokio::select! {
                 () = stop.cancelled() => return,
-                found = self.rtp.recv_from(&mut media) => (found, &media),
-                found = self.rtcp.recv_from(&mut control) => (found, &control),
+                found = receive_from(&self.rtp, &mut media) => (found, &media),
+                found = receive_from(&self.rtcp, &mut control) => (found, &control),
             };
             match found {
                 Ok((length, from)) => {
@@ -140,124 +157,89 @@ impl UdpPair {
         }
     }
 
-    /// Sends a packet; one that the kernel does not take is lost.
-    pub async fn send(&self, bytes: &[u8], is_control: bool, to: SocketAddr) -> usize {
-        let socket = if is_control { &self.rtcp } else { &self.rtp };
-        socket.send_to(bytes, to).await.unwrap_or(0)
+    /// Sends a packet of RTCP; one that the kernel does not take is lost. Does not wait.
+    pub fn send_control(&self, bytes: &[u8], to: SocketAddr) {
+        let _ = segments::send_one(&self.rtcp, bytes, to);
     }
 
-    /// Sends the packets of a stream to a viewer until one of them ends. `first` is what the viewer begins with.
-    pub async fn play(
-        self: Arc<Self>,
-        mut viewer: Viewer,
-        first: Bytes,
-        to: Vec<Destination>,
-        listed: Listed,
-        stop: CancellationToken,
-    ) {
-        let mut check = interval(CHECK_PERIOD);
-        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut next = Some(first);
-        let mut senders = Vec::new();
-        let reason = loop {
-            if let Some(bytes) = next.take() {
-                let sent = self.send_all(&bytes, &to, &mut senders).await;
-                viewer.sent(sent as u64);
+    /// Sends what is left of a packet of the ring, as far as the end of a burst.
+    pub fn send_burst(&self, datagrams: &Datagrams, to: &[Destination], position: &mut Position) -> Burst {
+        let (mut sent, mut count) = (0, 0);
+        while let Some((run, left)) = datagrams.at(*position) {
+            let Some(destination) = to.iter().find(|to| to.track == run.track) else {
+                position.next();
+                continue;
+            };
+            if count + run.count > BURST {
+                return Burst { sent, next: After::Pause };
             }
-            tokio::select! {
-                () = stop.cancelled() => break "server stopped",
-                () = listed.end.cancelled() => break "client left",
-                _ = check.tick() => {
-                    if let Some(reason) = viewer.tick(Instant::now()) {
-                        break reason;
-                    }
-                    if let Some(reason) = timeouts::of_datagrams(listed.liveness.silence(monotonic())) {
-                        break reason;
-                    }
-                }
-                found = viewer.next() => match found {
-                    Next::Packet(packet) => next = Some(packet.payload()),
-                    Next::End(reason) => break reason,
-                },
+            count += run.count;
+            let taken = self.send_run(run, datagrams, left, destination);
+            sent += taken.sent;
+            if taken.datagrams < left.len() {
+                position.advance(taken.datagrams);
+                return Burst { sent, next: After::Full };
             }
-        };
-        viewer.end(reason);
-        self.say_goodbye(&to, &senders).await;
-    }
-
-    /// Reports the end to whoever still listens: `senders` are tracks and their sources.
-    pub async fn say_goodbye(&self, to: &[Destination], senders: &[(usize, u32)]) {
-        for (track, ssrc) in senders {
-            if let Some(destination) = to.iter().find(|to| to.track == *track) {
-                self.send(&report::end(*ssrc), true, destination.rtcp).await;
-            }
+            position.next();
         }
+        Burst { sent, next: After::Done }
     }
 
-    /// Sends packets of the ring, in bursts; returns the bytes. Adds to `senders` those who report.
-    pub async fn send_all(&self, bytes: &Bytes, to: &[Destination], senders: &mut Vec<(usize, u32)>) -> usize {
-        let mut datagrams = Vec::new();
-        for framed in interleaved::split(bytes) {
-            let (track, is_control) = (usize::from(framed.channel >> 1), framed.channel & 1 == 1);
-            let Some(destination) = to.iter().find(|destination| destination.track == track) else { continue };
-            let packet = framed.packet();
-            if is_control
-                && senders.iter().all(|(known, _)| *known != track)
-                && let Some(report::Report::Sender(sender)) = report::parse(&packet).first()
-            {
-                senders.push((track, sender.ssrc));
-            }
-            let to = if is_control { destination.rtcp } else { destination.rtp };
-            datagrams.push(Datagram { is_control, to, bytes: packet });
-        }
-        let (mut rest, mut sent, mut burst) = (&datagrams[..], 0, 0);
-        while let Some((group, after)) = rest.split_at_checked(group(rest)).filter(|(group, _)| !group.is_empty()) {
-            if burst + group.len() > BURST {
-                tokio::time::sleep(PAUSE).await;
-                burst = 0;
-            }
-            burst += group.len();
-            sent += self.send_group(group).await;
-            rest = after;
-        }
-        sent
-    }
-
-    /// Sends datagrams of one [`group`]; returns the bytes that the kernel took.
-    async fn send_group(&self, group: &[Datagram]) -> usize {
-        let Some(Datagram { is_control, to, bytes }) = group.first() else { return 0 };
-        if group.len() > 1 && self.can_cut.load(Ordering::Relaxed) {
-            let pieces: Vec<_> = group.iter().map(|datagram| IoSlice::new(&datagram.bytes)).collect();
-            let socket = if *is_control { &self.rtcp } else { &self.rtp };
-            let send = || segments::send(socket, &pieces, bytes.len(), *to);
-            match socket.async_io(Interest::WRITABLE, send).await {
+    /// Sends what is left of a run. What the kernel refuses for another reason than room is lost.
+    fn send_run(&self, run: Run, datagrams: &Datagrams, left: &[Range<usize>], to: &Destination) -> Taken {
+        let (socket, to) = if run.is_control { (&self.rtcp, to.rtcp) } else { (&self.rtp, to.rtp) };
+        if left.len() > 1 && self.can_cut.load(Ordering::Relaxed) {
+            let mut pieces = [IoSlice::new(&[]); BURST];
+            pieces.iter_mut().zip(left).for_each(|(piece, place)| *piece = IoSlice::new(datagrams.bytes(place)));
+            match segments::send(socket, pieces.get(..left.len()).unwrap_or_default(), run.length, to) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Taken::default(),
                 // Of this device or kernel: one by one from now on.
                 Err(error) if segments::is_unsupported(&error) => self.can_cut.store(false, Ordering::Relaxed),
-                result => return result.unwrap_or(0),
+                result => return Taken { sent: result.unwrap_or(0), datagrams: left.len() },
             }
         }
-        let mut sent = 0;
-        for Datagram { bytes, .. } in group {
-            sent += self.send(bytes, *is_control, *to).await;
+        let mut taken = Taken::default();
+        for place in left {
+            match segments::send_one(socket, datagrams.bytes(place), to) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return taken,
+                result => taken.sent += result.unwrap_or(0),
+            }
+            taken.datagrams += 1;
         }
-        sent
+        taken
+    }
+
+    /// Sends a packet of the ring, in bursts; returns the bytes.
+    pub async fn send_all(&self, datagrams: &Datagrams, to: &[Destination]) -> usize {
+        let (mut position, mut sent) = (Position::default(), 0);
+        loop {
+            let burst = self.send_burst(datagrams, to, &mut position);
+            sent += burst.sent;
+            match burst.next {
+                After::Done => return sent,
+                After::Pause | After::Full => tokio::time::sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Reports the end to whoever still listens: `senders` are tracks and their sources. Does not wait.
+    pub fn say_goodbye(&self, to: &[Destination], senders: &[(usize, u32)]) {
+        for (track, ssrc) in senders {
+            if let Some(destination) = to.iter().find(|to| to.track == *track) {
+                self.send_control(&report::end(*ssrc), destination.rtcp);
+            }
+        }
     }
 }
 
-/// How many of these may leave in one call: neighbours to one address of the same length, but for the last one, which may be shorter.
-fn group(datagrams: &[Datagram]) -> usize {
-    let Some(first) = datagrams.first() else { return 0 };
-    let is_alike = |other: &Datagram| other.is_control == first.is_control && other.to == first.to;
-    let whole =
-        datagrams.iter().take(BURST).take_while(|other| is_alike(other) && other.bytes.len() == first.bytes.len());
-    let count = whole.count();
-    let is_last = |other: &Datagram| is_alike(other) && other.bytes.len() < first.bytes.len();
-    count + usize::from(count < BURST && datagrams.get(count).is_some_and(is_last))
+/// Waits for a datagram. Cancel-safe.
+async fn receive_from(socket: &AsyncFd<UdpSocket>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    socket.async_io(Interest::READABLE, |socket| socket.recv_from(buffer)).await
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::datagrams::testing::packet, *};
 
     #[tokio::test]
     async fn a_pair_of_ports_begins_with_an_even_one() {
@@ -271,46 +253,53 @@ mod tests {
         assert!(UdpPair::bind(local, taken).is_err());
     }
 
-    fn datagram(to: SocketAddr, length: usize) -> Datagram {
-        Datagram { is_control: false, to, bytes: vec![length as u8; length].into() }
-    }
-
-    #[test]
-    fn neighbours_of_one_length_leave_together() {
-        let (near, far) = ("192.0.2.1:4".parse().unwrap(), "192.0.2.1:6".parse().unwrap());
-        #[track_caller]
-        fn check(datagrams: &[Datagram], expect: &[usize]) {
-            let (mut rest, mut found) = (datagrams, Vec::new());
-            while !rest.is_empty() {
-                found.push(group(rest));
-                rest = &rest[group(rest)..];
-            }
-            assert_eq!(found, expect);
-        }
-        let of = |to, lengths: &[usize]| lengths.iter().map(|length| datagram(to, *length)).collect::<Vec<_>>();
-        check(&of(near, &[9, 9, 9, 4, 9, 12, 12]), &[4, 1, 2]);
-        check(&[of(near, &[9, 9]), of(far, &[9, 3])].concat(), &[2, 2]);
-        check(&of(near, &[7; 45]), &[20, 20, 5]);
-        let control = Datagram { is_control: true, ..datagram(near, 9) };
-        check(&[of(near, &[9]), vec![control], of(near, &[9])].concat(), &[1, 1, 1]);
-        check(&[], &[]);
+    fn destination(track: usize, port: u16) -> Destination {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Destination { track, rtp: at(port), rtcp: at(port) }
     }
 
     #[tokio::test]
     async fn each_datagram_arrives_whole_however_it_is_sent() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let to = receiver.local_addr().unwrap();
-        for can_cut in [true, false] {
+        let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let to = [destination(0, receiver.local_addr().unwrap().port())];
+        let lengths = [250, 250, 250, 40];
+        let datagrams = Datagrams::of(packet(&lengths.map(|length| (0, length))));
+        // From the begin, and from where the kernel had no room.
+        for (can_cut, passed) in [(true, 0), (false, 0), (true, 2), (false, 2)] {
             let mut pair = UdpPair::bind(IpAddr::from([127, 0, 0, 1]), 0).unwrap();
             pair.can_cut = can_cut.into();
-            let lengths = [250, 250, 250, 40];
-            let group: Vec<_> = lengths.iter().map(|length| datagram(to, *length)).collect();
-            assert_eq!(pair.send_group(&group).await, 790);
-            for length in lengths {
+            let mut position = Position::default();
+            position.advance(passed);
+            let expect = &lengths[passed..];
+            let burst = pair.send_burst(&datagrams, &to, &mut position);
+            assert_eq!(burst, Burst { sent: expect.iter().sum(), next: After::Done });
+            for length in expect {
                 let mut buffer = [0; 2000];
                 let found = receiver.recv(&mut buffer).await.unwrap();
-                assert_eq!(&buffer[..found], &vec![length as u8; length][..], "{can_cut}");
+                assert_eq!(&buffer[..found], &vec![*length as u8; *length][..], "{can_cut} {passed}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_burst_has_twenty_datagrams_and_those_of_other_tracks_are_not_sent() {
+        let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let to = [destination(1, receiver.local_addr().unwrap().port())];
+        let pair = UdpPair::bind(IpAddr::from([127, 0, 0, 1]), 0).unwrap();
+        let channels =
+            [vec![(0, 9); 30], vec![(2, 8); 15], vec![(2, 9); 5], vec![(2, 7); 1], vec![(3, 6); 30]].concat();
+        let (datagrams, mut position) = (Datagrams::of(packet(&channels)), Position::default());
+        let mut bursts = Vec::new();
+        loop {
+            let burst = pair.send_burst(&datagrams, &to, &mut position);
+            bursts.push(burst.sent);
+            if burst.next == After::Done {
+                break;
+            }
+            assert_eq!(burst.next, After::Pause);
+        }
+        // Fifteen; then six in one run, as the last one is shorter; with them none of the twenty that follow.
+        assert_eq!(bursts, [15 * 8, 5 * 9 + 7, 20 * 6, 10 * 6]);
+        assert_eq!(pair.send_all(&datagrams, &to).await, bursts.iter().sum::<usize>());
     }
 }
