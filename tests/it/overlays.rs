@@ -47,7 +47,8 @@ fn letters_are_in_the_pictures_and_only_where_they_are_wanted() {
     assert_eq!(bright(&picture(&server, "plain.ts"), 0..240), 0);
     for stream in ["text.ts", "two.ts", "clock.ts", "fps.ts", "counter.mjpeg"] {
         let picture = picture(&server, stream);
-        assert!(bright(&picture, upper.clone()) > 20, "nothing is written into {stream}");
+        // A single 1 is as little as this.
+        assert!(bright(&picture, upper.clone()) > 5, "nothing is written into {stream}");
         assert_eq!(bright(&picture, lower.clone()), 0, "{stream}");
     }
     // A text stands still, and takes a line more with each.

@@ -36,7 +36,7 @@ const CHANNELS: &str = "
 ";
 
 /// Sends back what it gets over connections that `opened` makes of those that come, until it gets `bye`. Reports what the client is.
-fn echo<S: Read + Write>(listener: TcpListener, told: mpsc::Sender<String>, opened: impl Fn(TcpStream) -> S) {
+fn echo<S: Read + Write>(listener: TcpListener, told: mpsc::Sender<String>, opened: impl Fn(TcpStream) -> S + Sync) {
     let serve = |connection: TcpStream| {
         let mut stream = String::new();
         #[expect(clippy::result_large_err, reason = "the error is what tungstenite takes")]
@@ -55,7 +55,10 @@ fn echo<S: Read + Write>(listener: TcpListener, told: mpsc::Sender<String>, open
             }
         }
     };
-    listener.incoming().for_each(|connection| serve(connection.unwrap()));
+    // Those of two channels come in any order.
+    thread::scope(|scope| {
+        listener.incoming().map(Result::unwrap).for_each(|connection| drop(scope.spawn(|| serve(connection))));
+    });
 }
 
 #[test]

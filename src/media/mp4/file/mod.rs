@@ -19,7 +19,7 @@ pub use clip::{Clip, ClipBuilder, Cut, Extent, Piece, Source, TooLong};
 pub use frame::{Excerpt, Thumbnail, frame_at, keyframe_at, row};
 pub use lapse::Lapse;
 pub use movie::TrackHead;
-pub use scan::{NotOurs, ScannedFile, finish, scan};
+pub use scan::{NotOurs, ScannedFile, finish, has_header, scan};
 pub use segment::{Span, Stretch, segment, spans, stretch};
 pub use table::{Placed, SampleTable};
 pub use writer::{FileWriter, Finish};

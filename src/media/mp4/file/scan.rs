@@ -14,6 +14,8 @@ use crate::media::mp4::{
 const MAX_BOX: u64 = 64 << 20;
 /// What is read to see which box comes next.
 const HEAD: usize = 16;
+/// Bytes that a box has at least: its length and its kind.
+const SHORTEST_HEAD: usize = 8;
 /// Most samples of one file: two weeks of video and audio.
 const MAX_SAMPLES: usize = 100_000_000;
 /// Bytes of a sample in a `trun` of ours, and of what is before them.
@@ -106,6 +108,24 @@ pub fn scan(length: u64, mut read: impl FnMut(u64, usize) -> Option<Vec<u8>>) ->
         end = next;
     }
     Ok(ScannedFile { tracks, end, is_finished, header, room })
+}
+
+/// Whether a file of `length` bytes has its whole header. One that lacks it is about to be written, or not long enough; one of somebody
+/// else counts as whole, for [`scan`] to refuse. `read` is as there.
+pub fn has_header(length: u64, mut read: impl FnMut(u64, usize) -> Option<Vec<u8>>) -> bool {
+    let mut at = 0;
+    while let Some(front) = read(at, HEAD).filter(|front| front.len() >= SHORTEST_HEAD) {
+        let Some(found) = head(&front) else { return true };
+        let end = at.saturating_add(found.length as u64);
+        if &found.kind == b"moov" {
+            return end <= length;
+        }
+        if !matches!(&found.kind, b"ftyp" | b"free" | b"mdat") {
+            return true;
+        }
+        at = end;
+    }
+    false
 }
 
 /// The samples of a fragment (the body of its `moof`) at `at`, whose data ends at `end`.

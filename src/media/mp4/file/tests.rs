@@ -64,11 +64,15 @@ fn file(frames: u8) -> (Vec<u8>, Vec<u8>, Vec<u64>) {
     (open, bytes, ends)
 }
 
-fn scanned(bytes: &[u8]) -> Result<ScannedFile, NotOurs> {
-    scan(bytes.len() as u64, |at, length| {
+fn read_from(bytes: &[u8]) -> impl FnMut(u64, usize) -> Option<Vec<u8>> {
+    |at, length| {
         let from = (at as usize).min(bytes.len());
         Some(bytes[from..(from + length).min(bytes.len())].to_vec())
-    })
+    }
+}
+
+fn scanned(bytes: &[u8]) -> Result<ScannedFile, NotOurs> {
+    scan(bytes.len() as u64, read_from(bytes))
 }
 
 /// The first bytes and times of all samples of a track, as a table says.
@@ -98,6 +102,20 @@ fn a_file_is_the_same_before_and_after_it_is_finished() {
     assert_eq!(moov.mvhd.creation_time, 1_000 + 2_082_844_800);
     // What hides the fragments ends where the movie box begins.
     assert_eq!(&finished[24..32], b"\0\0\0\x01mdat");
+}
+
+#[test]
+fn a_file_has_its_header_or_is_still_without_it() {
+    let (open, finished, ends) = file(30);
+    let has_header = |bytes: &[u8]| super::has_header(bytes.len() as u64, read_from(bytes));
+    for length in 0..open.len() {
+        let bytes = &open[..length];
+        assert_eq!(has_header(bytes), length as u64 >= ends[0], "{length}");
+        assert!(!has_header(bytes) || scanned(bytes).is_ok(), "{length}");
+    }
+    assert!(has_header(&finished));
+    // Of somebody else: not for this to refuse.
+    assert!(has_header(b"RIFF____AVI LIST") && scanned(b"RIFF____AVI LIST").is_err());
 }
 
 #[test]

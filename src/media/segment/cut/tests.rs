@@ -89,7 +89,7 @@ fn audio_waits_for_video_that_comes_soon_and_for_no_other() {
     let parts = |feed: &Feed| feed.stream.rendition("a0").unwrap().next_part();
     let held = |feed: &Feed| feed.stream.held.len();
     assert!(held(&feed) <= 2, "{}", held(&feed));
-    // The video stands still: audio is a fifth of a second behind then, and goes on.
+    // The video stands still: audio is a fifth of a second behind then, and continues.
     let before = parts(&feed);
     for _ in 0..47 {
         let piece = feed.sound();

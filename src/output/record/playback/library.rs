@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{
     media::mp4::file::{
-        Clip, ClipBuilder, Cut, Extent, Lapse, Piece, ScannedFile, Source, Span, TooLong, scan, segment, spans,
+        Clip, ClipBuilder, Cut, Extent, Lapse, Piece, ScannedFile, Source, Span, TooLong, has_header, scan, segment,
+        spans,
     },
     output::record::{
         folder::{files_between, read_from},
@@ -168,6 +169,19 @@ pub(super) fn read_extent(file: &File, extent: Extent) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
+/// Whether there is something in a file: its header is on its way to the disk when it has just been opened.
+fn has_begun(file: &Recorded) -> bool {
+    if file.entry.ended.is_some() || file.path().extension().is_none_or(|kind| kind != "mp4") {
+        return true;
+    }
+    let read = || {
+        let handle = File::open(file.path())?;
+        io::Result::Ok(has_header(handle.metadata()?.len(), read_from(&handle)))
+    };
+    // Whoever reads it reports an error.
+    read().unwrap_or(true)
+}
+
 /// The files of a stream in a span of time, in their order.
 pub fn files(folders: &[PathBuf], stream: &str, from: i64, to: i64) -> io::Result<Vec<Recorded>> {
     // A name that is no name of a stream would lead elsewhere.
@@ -177,7 +191,8 @@ pub fn files(folders: &[PathBuf], stream: &str, from: i64, to: i64) -> io::Resul
     let mut found = Vec::new();
     for folder in folders {
         let entries = files_between(folder, stream, from, to, MAX_FILES)?;
-        found.extend(entries.into_iter().map(|entry| Recorded { folder: folder.clone(), entry }));
+        let files = entries.into_iter().map(|entry| Recorded { folder: folder.clone(), entry });
+        found.extend(files.filter(has_begun));
     }
     found.sort_by_key(|file| (file.entry.from, file.entry.sequence));
     Ok(found)
@@ -457,6 +472,34 @@ pub fn rfc3339(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_was_just_opened_is_not_there_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, ended: Option<&str>| {
+            let entry = Entry {
+                sequence: 1,
+                path: name.to_owned(),
+                from: 0,
+                to: 0,
+                bytes: 0,
+                codecs: "avc1".to_owned(),
+                run: 7,
+                media: 0,
+                ended: ended.map(str::to_owned),
+                protected: false,
+            };
+            Recorded { folder: folder.path().to_owned(), entry }
+        };
+        for name in ["a.mp4", "a.mkv"] {
+            std::fs::write(folder.path().join(name), b"").unwrap();
+        }
+        assert!(!has_begun(&file("a.mp4", None)));
+        // What has ended is damaged, and what cannot be read is an error of who reads it.
+        assert!([file("a.mp4", Some("cut")), file("a.mkv", None), file("gone.mp4", None)].iter().all(has_begun));
+        std::fs::write(folder.path().join("a.mp4"), b"\0\0\0\x08moov").unwrap();
+        assert!(has_begun(&file("a.mp4", None)));
+    }
 
     #[test]
     fn files_of_a_run_continue_each_other_but_for_gaps() {
