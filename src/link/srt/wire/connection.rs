@@ -19,6 +19,9 @@ const GONE: Duration = Duration::from_secs(5);
 const NO_PROGRESS: Duration = Duration::from_secs(10);
 /// A sign of life is sent after so much silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Acknowledgements are answered no more often, unless they are repeated: those of a peer that sends one each 10 ms are answered in
+/// turns, as libsrt does it. The answer tells the peer the round-trip time, and that it need not repeat what nothing new follows.
+const ANSWERS: Duration = Duration::from_millis(10);
 /// How often the end of a connection is said.
 const SHUTDOWNS: usize = 3;
 /// Interval between two tries to hand over a key, and between two that are read.
@@ -85,6 +88,8 @@ pub struct Connection {
     sending_keys: Option<SendingKeys>,
     /// The newest key message of the peer, when it was read, and the answer.
     key_asked: Option<(Bytes, Instant, Bytes)>,
+    /// The newest acknowledgement that was answered: what it acknowledges, and when.
+    answered: Option<(Sequence, Instant)>,
     undecrypted: u64,
     rekeyed: u64,
     heard: Instant,
@@ -105,6 +110,7 @@ impl Connection {
             sending_keys: keys.clone().map(|keys| SendingKeys::new(keys, key_refresh)),
             receiving_keys: keys,
             key_asked: None,
+            answered: None,
             undecrypted: 0,
             rekeyed: 0,
             heard: now,
@@ -127,7 +133,10 @@ impl Connection {
                 if let Some((time, variance)) = ack.rtt {
                     self.rtt.told(time, variance);
                 }
-                if *number != 0 {
+                let is_due =
+                    |(next, at): (Sequence, Instant)| next == ack.next || now.saturating_duration_since(at) > ANSWERS;
+                if *number != 0 && self.answered.is_none_or(is_due) {
+                    self.answered = Some((ack.next, now));
                     self.write(now, out, |envelope, bytes| envelope.ack_ack(bytes, *number));
                 }
             }

@@ -209,6 +209,27 @@ fn a_plain_packet_in_an_encrypted_connection_does_not_count() {
 }
 
 #[test]
+fn acknowledgements_are_answered_in_turns_and_repeated_ones_always() {
+    let mut net = Net::new(0, Duration::from_millis(1), LATENCY, None, 0, 1 << 24, 1);
+    let begin = net.now;
+    // Milliseconds, the packets that have arrived by then, and whether that is answered.
+    for (number, (millis, next, is_answered)) in
+        [(0, 1, true), (10, 2, false), (20, 3, true), (30, 4, false), (31, 4, true), (32, 4, true), (60, 5, true)]
+            .into_iter()
+            .enumerate()
+    {
+        let number = number as u32 + 1;
+        let ack = packet::Ack { next: Sequence::new(next), rtt: None, room: None };
+        let ack = Packet { destination: 1, timestamp: 0, body: Body::Ack { number, ack } };
+        let mut out = Outbox::default();
+        net.sides[0].handle(&ack, begin + Duration::from_millis(millis), &mut out, &mut Vec::new());
+        let answers: Vec<_> = out.datagrams().map(|bytes| packet::parse(bytes).unwrap().body).collect();
+        let expected = if is_answered { vec![Body::AckAck(number)] } else { vec![] };
+        assert_eq!(answers, expected, "{millis} ms");
+    }
+}
+
+#[test]
 fn silence_and_the_end_are_noticed() {
     let mut net = Net::new(0, Duration::from_millis(1), LATENCY, None, 0, 1 << 24, 1);
     // Signs of life alone keep it.
