@@ -609,6 +609,10 @@ impl Segmenter {
                 None => rendition.trim(window, target * 2, most),
             }
         }
+        // All list the same, also those whose newest segment is complete a little later: hls.js loses its place where one lists more.
+        let lead = self.lead.and_then(|(_, lead)| self.renditions.get(lead));
+        let Some(first) = lead.and_then(|lead| lead.listed().next()).map(|first| first.number) else { return };
+        self.renditions.iter_mut().for_each(|rendition| rendition.unlist_before(first, target * 3));
     }
 
     /// A piece of a track that does not lead.

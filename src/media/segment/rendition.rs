@@ -426,6 +426,19 @@ impl Rendition {
         self.drop_headers();
     }
 
+    /// Lists nothing from before this segment, as long as `least` is listed.
+    pub(super) fn unlist_before(&mut self, number: u64, least: Duration) {
+        let mut listed: Duration = self.listed().map(Segment::length).sum();
+        loop {
+            let oldest = self.listed().next().filter(|oldest| oldest.number < number).map(Segment::length);
+            let Some(rest) = oldest.map(|oldest| listed.saturating_sub(oldest)).filter(|rest| *rest >= least) else {
+                return;
+            };
+            listed = rest;
+            self.unlist();
+        }
+    }
+
     /// Headers that no segment has any more.
     fn drop_headers(&mut self) {
         let used = self.segments.front().map_or(0, |segment| segment.header);

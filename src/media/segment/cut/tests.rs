@@ -83,6 +83,20 @@ fn segments_of_one_number_have_the_same_content() {
 }
 
 #[test]
+fn playlists_of_all_renditions_begin_with_the_same_segment() {
+    let mut feed = Feed::new(EASY);
+    // Beyond the window.
+    feed.run(60, |feed| {
+        feed.check();
+        let [video, audio] = ["v0", "a0"].map(|name| feed.stream.rendition(name).unwrap().listed().next());
+        if let (Some(video), Some(audio)) = (video, audio) {
+            assert_eq!(video.number, audio.number);
+        }
+    });
+    assert!(feed.stream.rendition("v0").unwrap().listed().next().unwrap().number > feed.stream.first_number);
+}
+
+#[test]
 fn audio_waits_for_video_that_comes_soon_and_for_no_other() {
     let mut feed = Feed::new(EASY);
     feed.run(4, Feed::check);
