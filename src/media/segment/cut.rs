@@ -1,10 +1,11 @@
 //! When segments begin, in all renditions of a stream.
 //!
 //! The track that leads decides: the first video track, else the audio. A segment ends with the first keyframe after the time
-//! that it should last. An audio track ends its segment before the frame that is heard when that keyframe is shown: a player that
-//! begins with a segment of video needs one segment of the audio for it, not the last part of the one before too. So audio waits for
-//! the video, as long as it is little. Segments of one number have the same content. What leads asks for a keyframe when none comes by itself; where none comes then either, as of a
-//! camera that encodes itself, the longest segment is decided by the first one, before anybody has seen a playlist.
+//! that it should last. An audio track ends its segment before the frame that is heard when that keyframe is decoded: a player that
+//! begins with a segment of video needs one segment of the audio for it, not the last part of the one before too. So audio waits
+//! for the video, as long as it is little. Segments of one number have the same content. What leads asks for a keyframe when none
+//! comes by itself; where none comes then either, as of a camera that encodes itself, the longest segment is decided by the first
+//! one, before anybody has seen a playlist.
 //!
 //! Other video tracks are of other encoders of the same frames. They are asked for a keyframe at the same time as the one that leads,
 //! some time before, so that it is the same frame in all of them; each ends its segment with that keyframe. What they deliver waits

@@ -22,6 +22,7 @@ use slab::Slab;
 use std::{
     collections::VecDeque,
     io, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -243,7 +244,7 @@ impl Loop {
     fn pump(&mut self, key: usize, now: Instant) {
         let Some(viewer) = self.viewers.get_mut(key) else { return };
         let Some(channel) = self.channels.get_mut(viewer.channel) else { return };
-        let outcome = viewer.pump(&mut channel.latency, now);
+        let outcome = guarded(|| viewer.pump(&mut channel.latency, now));
         channel.latency.flush();
         if let Some(reason) = self.follow(key, outcome, now) {
             self.remove(key, reason);
@@ -262,7 +263,8 @@ impl Loop {
             let mut ended = Vec::new();
             for key in &viewers {
                 let Some(viewer) = self.viewers.get_mut(*key) else { continue };
-                let outcome = viewer.pump_batch((&batch, &outgoing), self.full_until.is_none(), &mut latency, now);
+                let has_room = self.full_until.is_none();
+                let outcome = guarded(|| viewer.pump_batch((&batch, &outgoing), has_room, &mut latency, now));
                 ended.extend(self.follow(*key, outcome, now).map(|reason| (*key, reason)));
             }
             latency.flush();
@@ -349,4 +351,9 @@ impl Loop {
             latency.report(&stream_viewers, Instant::now());
         }
     }
+}
+
+/// Acts on a viewer. A panic costs this viewer alone.
+fn guarded(act: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or(Outcome::Ended("internal error"))
 }
