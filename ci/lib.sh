@@ -51,8 +51,10 @@ step() {
         printf 'FAILED %s: exit code %d\n' "$name" "$code"
         {
             printf '\n== what failed in: %s\n' "$name"
-            # The faults of a suite are anywhere in it; those of a compiler or a script are last.
+            # The faults of a suite are anywhere in it; those of a compiler or a script are last. What a failed test has printed, that of
+            # its threads too, is behind the first line "failures:".
             grep -E -A 8 "^thread '[^<].* panicked at |^(\S+: )?error(\[|:)" "$printed" | head -n 50 || true
+            sed -n '/^failures:$/,$ { /^ *[0-9]*: /d; /^ *at /d; p }' "$printed" | cut -c -400 | head -n 60 || true
             tail -n 15 "$printed"
         } >>"$VOYANDZ_CI_STEPS.failures"
     fi

@@ -1,7 +1,7 @@
 //! RTSP, as players and others use it.
 
 use crate::rig::{
-    SOON, Server, have,
+    Launch, SOON, Server, have, have_failpoints,
     player::{self, Item, Player},
     publisher::{H264_AAC, LIVE, Publisher},
     script::{H264, PICTURE, TONE, shell},
@@ -24,7 +24,11 @@ use voyandz::{
 };
 
 fn camera(more: &str) -> Server {
-    Server::start(&format!(
+    Server::start(&camera_and(more))
+}
+
+fn camera_and(more: &str) -> String {
+    format!(
         "
         rtsp: {{listen: 0}}
         feeds:
@@ -32,7 +36,7 @@ fn camera(more: &str) -> Server {
         streams:
           cam: {{feed: card, video: {H264}, audio: [aac, opus]}}
         {more}"
-    ))
+    )
 }
 
 /// What ffmpeg says while it decodes two seconds of this address.
@@ -454,6 +458,30 @@ fn players_in_datagrams_lose_nothing_while_others_come_and_go() {
         report::parse(&buffer[..length]).iter().any(|report| matches!(report, report::Report::End(_)))
     });
     server.wait(SOON);
+}
+
+/// Each thread sends to several.
+#[test]
+fn a_panic_costs_one_player_in_datagrams() {
+    if !have_failpoints() {
+        return;
+    }
+    let server = Launch::new(&camera_and("")).env("FAILPOINTS", "rtsp-datagrams=100*off->1*panic->off").start();
+    let address = player::address(&server);
+    let mut players = [(); 4].map(|()| Datagrams::play(address, "/cam"));
+    server.log.wait("viewer left .*transport=udp .*internal error", SOON);
+    let plays = |player: &mut Datagrams| player.client.ask("GET_PARAMETER", "/cam", "").status == 200;
+    let left: Vec<_> = players.iter_mut().filter_map(|player| plays(player).then_some(player)).collect();
+    assert_eq!(left.len(), 3);
+    for player in left {
+        let first = player.packet().header.sequence;
+        (1..100).for_each(|count| assert_eq!(player.packet().header.sequence, first.wrapping_add(count)));
+    }
+    // Both threads serve who comes then.
+    for player in [(); 2].map(|()| Datagrams::play(address, "/cam")) {
+        (0..20).for_each(|_| drop(player.packet()));
+    }
+    assert_eq!(server.log.count("viewer left"), 1, "{}", server.log.text());
 }
 
 /// VLC says something once a minute, and sends no reports when it has lost interest in them. For `VOYANDZ_IDLE` seconds.

@@ -2,7 +2,7 @@
 
 use crate::{
     rig::{
-        Launch, Server,
+        Launch, SOON, Server,
         browser::{Browser, have_browser},
         have_failpoints, http, media, millis, mkv,
         peer::Peer,
@@ -112,6 +112,27 @@ fn a_panic_while_an_offer_is_read_costs_this_offer() {
     let text = refused.text();
     assert_eq!(refused.status, 400, "{text}");
     assert!(text.contains("the offer cannot be answered"), "{text}");
+    assert_eq!(post(&server, "/film/whep", OFFER).status, 201);
+}
+
+/// The other one has sent all that it needs to by then.
+#[test]
+fn a_panic_while_a_datagram_is_handled_costs_its_session() {
+    if !have_failpoints() {
+        return;
+    }
+    let server = Launch::new(&film()).env("FAILPOINTS", "webrtc-receive=300*off->1*panic->off").start();
+    let mut peers = [(); 2].map(|()| Peer::connect(&server, "/film/whep", &["echo"]));
+    peers.iter_mut().for_each(|peer| peer.wait_open("echo"));
+    let [ill, well] = &mut peers;
+    wait_until("the panic", SOON, || {
+        ill.say("echo", true, b"ill");
+        ill.run(millis(5));
+        server.log.count("viewer left .*protocol=webrtc .*internal error") == 1
+    });
+    assert!(well.say("echo", true, b"well"));
+    assert_eq!(well.next("echo"), (true, b"well".to_vec()));
+    assert_eq!(server.log.count("viewer left .*protocol=webrtc"), 1);
     assert_eq!(post(&server, "/film/whep", OFFER).status, 201);
 }
 

@@ -23,7 +23,6 @@ use super::{
 use crate::media::{MediaKind, Time};
 use std::{collections::VecDeque, time::Duration};
 
-const SECOND: i64 = 1_000_000_000;
 /// 2025-01-01, in milliseconds since 1970: numbers count from there, so that they stay small.
 const NUMBERS_SINCE: u128 = 1_735_689_600_000;
 /// What `EXTINF` may have beyond the target duration, to which it is rounded (RFC 8216, section 4.3.3.1), less some frames.
@@ -40,16 +39,6 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 const LATEST: Duration = Duration::from_millis(500);
 /// Segments of one track that another one may be behind.
 const MAX_CUTS: usize = 64;
-/// How long a keyframe of another video track is waited for, after that of the track that leads.
-const MISSED_KEYFRAME: i64 = 400_000_000;
-/// Differences of time that are rounding of ticks, in nanoseconds.
-const ROUNDING: i64 = 1_000_000;
-/// Most pieces of other tracks that wait for the one that leads: a second of eight tracks.
-const MAX_HELD: usize = 512;
-/// So much audio waits for the track that leads, in nanoseconds: more comes where video has few frames or stands still.
-const MAX_AUDIO_AHEAD: i64 = 200_000_000;
-/// Audio and video that seem to overlap by less do so by rounding to ticks, in nanoseconds.
-const TOUCHING: i64 = 1000;
 
 /// Cuts the tracks of one stream.
 #[derive(Debug)]
@@ -354,51 +343,8 @@ impl Segmenter {
         let before = self.renditions.get(place).map(progress);
         let wish = self.push_lead(place, piece);
         self.count(place, before);
-        std::mem::take(&mut self.held).into_iter().for_each(|piece| self.hold(piece));
+        self.release();
         wish
-    }
-
-    /// Takes a piece of a track that does not lead, when the one that leads has come to its time.
-    fn hold(&mut self, piece: Piece) {
-        let track = piece.track;
-        let has_earlier = self.held.iter().any(|earlier| earlier.track == track);
-        if !has_earlier && !self.is_ahead(&piece) {
-            self.place(piece);
-            return;
-        }
-        let oldest_of_audio = self.start_of_audio(&piece).map(|start| start.saturating_sub(MAX_AUDIO_AHEAD));
-        self.held.push_back(piece);
-        // The track that leads does not come.
-        if self.held.len() > MAX_HELD
-            && let Some(oldest) = self.held.pop_front()
-        {
-            self.place(oldest);
-        }
-        let Some(oldest_of_audio) = oldest_of_audio else { return };
-        while let Some(found) = self.held.iter().position(|piece| piece.track == track)
-            && self
-                .held
-                .get(found)
-                .and_then(|piece| self.start_of_audio(piece))
-                .is_none_or(|start| start < oldest_of_audio)
-            && let Some(oldest) = self.held.remove(found)
-        {
-            self.place(oldest);
-        }
-    }
-
-    /// When a piece of an audio track begins, in nanoseconds; `None` for all others, and for what has no time.
-    fn start_of_audio(&self, piece: &Piece) -> Option<i64> {
-        let own = self.renditions.get(self.place_of(piece.track)?)?;
-        (own.track.kind == MediaKind::Audio && piece.is_timed).then(|| own.nanos(piece.decode))
-    }
-
-    /// Takes a piece of a track that does not lead.
-    fn place(&mut self, piece: Piece) {
-        let Some(place) = self.place_of(piece.track) else { return };
-        let before = self.renditions.get(place).map(progress);
-        self.push_other(place, piece);
-        self.count(place, before);
     }
 
     /// Counts what was completed of a rendition since then.
@@ -426,33 +372,9 @@ impl Segmenter {
         self.renditions.iter().position(|found| found.track.name == track.name)
     }
 
-    /// Whether the track that leads may still begin a segment where a piece of another track is.
-    fn is_ahead(&self, piece: &Piece) -> bool {
-        let own = self.place_of(piece.track).and_then(|place| self.renditions.get(place));
-        let lead = self.lead.and_then(|(_, lead)| self.renditions.get(lead));
-        let (Some(own), Some(lead)) = (own.filter(|_| piece.is_timed), lead) else { return false };
-        let newest = lead.last();
-        match own.track.kind {
-            MediaKind::Video => {
-                let newest = newest.map_or(i64::MIN, |last| lead.nanos(last.decode));
-                own.nanos(piece.decode) > newest.saturating_add(ROUNDING)
-            }
-            _ => {
-                let next =
-                    newest.map_or(i64::MIN, |last| lead.nanos(last.decode.saturating_add(u64::from(last.duration))));
-                end_of(own, piece) > next.saturating_add(TOUCHING)
-            }
-        }
-    }
-
     /// The piece has another header than those before it.
     fn change_tracks(&mut self, tracks: Vec<TrackHeader>, piece: &Piece) -> Option<Wish> {
-        // Other video has nothing to begin with. Audio is of the segment that ends here.
-        for piece in std::mem::take(&mut self.held) {
-            if self.start_of_audio(&piece).is_some() {
-                self.place(piece);
-            }
-        }
+        self.release_audio();
         let number = self.next_number;
         let is_first = self.cuts.is_empty();
         for rendition in &mut self.renditions {
@@ -615,86 +537,6 @@ impl Segmenter {
         let Some(first) = lead.and_then(|lead| lead.listed().next()).map(|first| first.number) else { return };
         self.renditions.iter_mut().for_each(|rendition| rendition.unlist_before(first, target * 3));
     }
-
-    /// A piece of a track that does not lead.
-    fn push_other(&mut self, place: usize, piece: Piece) {
-        let lead = self.lead.and_then(|(_, lead)| self.renditions.get(lead));
-        let newest_of_lead = lead.and_then(|lead| Some(lead.nanos(lead.last()?.decode))).unwrap_or(i64::MIN);
-        let Some(rendition) = self.renditions.get_mut(place) else { return };
-        if !piece.is_timed {
-            if rendition.open().is_some() {
-                rendition.append(piece, false, &self.settings);
-            }
-            return;
-        }
-        let step = Step::of(rendition.last(), &piece, rendition.track.timescale);
-        if step == Step::Repeated {
-            return;
-        }
-        let time = rendition.nanos(piece.decode);
-        let is_video = rendition.track.kind == MediaKind::Video;
-        let belongs = |cut: &&Cut| match is_video {
-            true => cut.time <= rendition.nanos(piece.decode.saturating_add(u64::from(piece.duration / 2))),
-            false => cut.time <= time || cut.time.saturating_add(TOUCHING) < end_of(rendition, &piece),
-        };
-        // Of what came before the first segment that is known, nothing can be shown.
-        let Some(cut) = self.cuts.iter().rev().find(belongs).copied() else { return };
-        let open = rendition.open().map(|open| open.number);
-        let is_new = match (open, rendition.newest()) {
-            (Some(open), _) => cut.number > open,
-            (None, newest) => newest.is_none_or(|newest| cut.number > newest),
-        };
-        if !is_new && open.is_none() {
-            return;
-        }
-        let waits = is_video && !piece.is_sync;
-        if waits && open.is_none() {
-            return;
-        }
-        let is_late = time.saturating_sub(cut.time) > MISSED_KEYFRAME || step == Step::Torn;
-        if is_new && (is_late || !waits) {
-            let end = (step == Step::Continues).then_some(piece.decode);
-            rendition.end_segment(end, &self.settings);
-            self.skip_to(place, cut.number);
-            self.begin_other(place, cut, piece);
-        } else if step != Step::Torn || time <= newest_of_lead.saturating_add(SECOND) {
-            rendition.append(piece, step == Step::Torn, &self.settings);
-        }
-        // Else the track that leads will follow over the gap, and begin a segment there.
-    }
-
-    fn begin_other(&mut self, place: usize, cut: Cut, piece: Piece) {
-        let Some(rendition) = self.renditions.get_mut(place) else { return };
-        let shown = rendition.nanos(piece.decode.saturating_add_signed(piece.offset));
-        let date = cut.date.map(|date| date.saturating_add(shown.saturating_sub(cut.time)));
-        let header = rendition.newest_header();
-        let opening = Opening { number: cut.number, header, is_discontinuity: cut.is_discontinuity, date };
-        rendition.begin_segment(opening, &piece);
-        rendition.append(piece, false, &self.settings);
-    }
-
-    /// A rendition has nothing for the segments up to this one.
-    fn skip_to(&mut self, place: usize, number: u64) {
-        let Some(rendition) = self.renditions.get_mut(place) else { return };
-        let Some(newest) = rendition.newest() else { return };
-        let missing = self.cuts.iter().filter(|cut| cut.number > newest && cut.number < number);
-        let ends = self.cuts.iter().skip(1).map(|cut| cut.time).chain([i64::MAX]);
-        let ends: Vec<(u64, i64)> = self.cuts.iter().map(|cut| cut.number).zip(ends).collect();
-        for cut in missing {
-            let end = ends.iter().find(|(number, _)| *number == cut.number).map_or(i64::MAX, |(_, end)| *end);
-            let lasts = end.saturating_sub(cut.time);
-            let target = i64::try_from(self.target.unwrap_or(1)).unwrap_or(1).saturating_mul(SECOND);
-            let header = rendition.newest_header();
-            let Cut { number, time, is_discontinuity, date } = *cut;
-            let lasts = if (0..=target).contains(&lasts) { lasts } else { target };
-            rendition.skip_segment(Opening { number, header, is_discontinuity, date }, time, lasts);
-        }
-    }
-}
-
-/// When a piece of this rendition ends, in nanoseconds.
-fn end_of(rendition: &Rendition, piece: &Piece) -> i64 {
-    rendition.nanos(piece.decode.saturating_add(u64::from(piece.duration)))
 }
 
 /// Time as ticks.
@@ -733,5 +575,6 @@ fn target_of(wanted: Duration, first: Duration) -> u64 {
     }
 }
 
+mod others;
 #[cfg(test)]
 mod tests;

@@ -398,15 +398,7 @@ impl Rendition {
     /// Drops what is older than the window, or more than `max_bytes`. What leaves the playlist is kept for `grace`, for
     /// players that read an older playlist.
     pub(super) fn trim(&mut self, window: Duration, grace: Duration, max_bytes: usize) {
-        let mut listed: Duration = self.listed().map(Segment::length).sum();
-        while let Some(first) = self.segments.iter().find(|segment| segment.number >= self.first_listed) {
-            let rest = listed.saturating_sub(first.length());
-            if rest < window {
-                break;
-            }
-            listed = rest;
-            self.unlist();
-        }
+        let mut listed = self.unlist_while(|_, rest| rest >= window);
         let mut kept: Duration = self.segments.iter().map(Segment::length).sum();
         while self.segments.len() > 1 {
             let Some(oldest) = self.segments.front() else { break };
@@ -428,12 +420,16 @@ impl Rendition {
 
     /// Lists nothing from before this segment, as long as `least` is listed.
     pub(super) fn unlist_before(&mut self, number: u64, least: Duration) {
+        self.unlist_while(|oldest, rest| oldest.number < number && rest >= least);
+    }
+
+    /// Lists segments no more, oldest first, while this holds of the oldest one and of how much is listed without it. Returns how much
+    /// is listed then.
+    fn unlist_while(&mut self, holds: impl Fn(&Segment, Duration) -> bool) -> Duration {
         let mut listed: Duration = self.listed().map(Segment::length).sum();
         loop {
-            let oldest = self.listed().next().filter(|oldest| oldest.number < number).map(Segment::length);
-            let Some(rest) = oldest.map(|oldest| listed.saturating_sub(oldest)).filter(|rest| *rest >= least) else {
-                return;
-            };
+            let oldest = self.listed().next().map(|oldest| (oldest, listed.saturating_sub(oldest.length())));
+            let Some((_, rest)) = oldest.filter(|(oldest, rest)| holds(oldest, *rest)) else { return listed };
             listed = rest;
             self.unlist();
         }
@@ -462,15 +458,7 @@ impl Rendition {
                 segment.parts = Vec::new();
             }
         }
-        let mut listed: Duration = self.listed().map(Segment::length).sum();
-        while let Some(first) = self.segments.iter().find(|segment| segment.number >= self.first_listed) {
-            let rest = listed.saturating_sub(first.length());
-            if rest < dvr {
-                break;
-            }
-            listed = rest;
-            self.unlist();
-        }
+        let listed = self.unlist_while(|_, rest| rest >= dvr);
         let mut kept: Duration = self.segments.iter().map(Segment::length).sum();
         while let Some(oldest) = self.segments.front().filter(|oldest| oldest.number < self.first_listed) {
             let rest = kept.saturating_sub(oldest.length());

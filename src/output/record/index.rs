@@ -138,17 +138,18 @@ pub fn next_boundary(now: i64, every: i64) -> i64 {
     day.saturating_mul(DAY).saturating_add(next)
 }
 
+/// For the tests of this and others.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+pub mod testing {
+    use super::Entry;
 
-    fn entry(sequence: u64) -> Entry {
+    /// A file of H.264 in MP4 that is being written; of this span, in microseconds since 1970.
+    pub fn entry(sequence: u64, from: i64, to: i64) -> Entry {
         Entry {
             sequence,
             path: format!("cam/{sequence}.mp4"),
-            from: 10,
-            to: 10,
+            from,
+            to,
             bytes: 0,
             codecs: "avc1".to_owned(),
             run: 7,
@@ -157,15 +158,21 @@ mod tests {
             protected: false,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn lines_tell_what_is_there() {
         let close = Line::Close { sequence: 1, to: 20, bytes: 99, ended: "cut".to_owned() };
         let lines = [
-            Line::Open(entry(1)),
+            Line::Open(testing::entry(1, 10, 10)),
             close,
-            Line::Open(entry(2)),
-            Line::Open(entry(3)),
+            Line::Open(testing::entry(2, 10, 10)),
+            Line::Open(testing::entry(3, 10, 10)),
             Line::Protect { sequence: 3, on: true },
             Line::Delete { sequence: 2 },
         ];
@@ -173,8 +180,8 @@ mod tests {
         text.push_str("{\"Open\":{\"sequence\":4,\"pa");
         let found = entries(&text);
         assert!(!is_damaged(&text) && is_damaged(&format!("{text}\n")) && !is_damaged(""));
-        let first = Entry { to: 20, bytes: 99, ended: Some("cut".to_owned()), ..entry(1) };
-        let third = Entry { protected: true, ..entry(3) };
+        let first = Entry { to: 20, bytes: 99, ended: Some("cut".to_owned()), ..testing::entry(1, 10, 10) };
+        let third = Entry { protected: true, ..testing::entry(3, 10, 10) };
         assert_eq!(found.into_values().collect::<Vec<_>>(), [first, third]);
     }
 

@@ -436,7 +436,9 @@ impl Connection {
     /// A request that keeps the session alive, or is for none.
     fn keep(&self, request: &Request) -> Result<Reply, Reply> {
         let Some(id) = request.session() else { return Ok(Reply::new(Status::Ok)) };
-        let is_own = self.session.as_ref().is_some_and(|session| session.id == id);
+        // A player in datagrams may have been ended since it began: it has to learn that.
+        let may_have_ended = |session: &Session| session.is_active && self.recording.is_none();
+        let is_own = self.session.as_ref().is_some_and(|session| session.id == id && !may_have_ended(session));
         let is_listed = self.context.sessions.touch(id, self.peer.ip(), monotonic());
         match is_own || is_listed {
             true => Ok(Reply::new(Status::Ok).with("Session", id)),

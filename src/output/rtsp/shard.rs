@@ -138,27 +138,22 @@ impl Shard {
     }
 }
 
-/// Wakes a thread on behalf of one stream.
-struct ChannelWaker {
+/// Wakes a thread on behalf of a channel with new packets, or of a viewer whose client may have ended its session.
+struct InboxWaker {
     shard: Arc<Shard>,
-    channel: usize,
+    index: usize,
+    list: fn(&mut Inbox) -> &mut Vec<usize>,
 }
 
-impl Wake for ChannelWaker {
+impl Wake for InboxWaker {
     fn wake(self: Arc<Self>) {
-        self.shard.put(|inbox| inbox.woken.push(self.channel));
+        self.shard.put(|inbox| (self.list)(inbox).push(self.index));
     }
 }
 
-/// Wakes a thread on behalf of a client that ends its session.
-struct LeavingWaker {
-    shard: Arc<Shard>,
-    viewer: usize,
-}
-
-impl Wake for LeavingWaker {
-    fn wake(self: Arc<Self>) {
-        self.shard.put(|inbox| inbox.leaving.push(self.viewer));
+impl InboxWaker {
+    fn of(shard: &Arc<Shard>, index: usize, list: fn(&mut Inbox) -> &mut Vec<usize>) -> Waker {
+        Arc::new(Self { shard: shard.clone(), index, list }).into()
     }
 }
 
@@ -301,7 +296,7 @@ impl Loop {
                 let at = entry.key();
                 entry.insert(Channel {
                     fanout: reader.fanout().clone(),
-                    waker: Arc::new(ChannelWaker { shard: self.shard.clone(), channel: at }).into(),
+                    waker: InboxWaker::of(&self.shard, at, |inbox| &mut inbox.woken),
                     viewers: Vec::new(),
                     stream_viewers: viewers,
                     batch: Batch::default(),
@@ -325,7 +320,7 @@ impl Loop {
 
     /// Removes a viewer whose client has ended the session, and waits for that otherwise.
     fn look(&mut self, key: usize) {
-        let waker = Arc::new(LeavingWaker { shard: self.shard.clone(), viewer: key }).into();
+        let waker = InboxWaker::of(&self.shard, key, |inbox| &mut inbox.leaving);
         if self.viewers.get_mut(key).is_some_and(|viewer| viewer.has_left(&waker)) {
             self.remove(key, "client left");
         }
@@ -355,5 +350,9 @@ impl Loop {
 
 /// Acts on a viewer. A panic costs this viewer alone.
 fn guarded(act: impl FnOnce() -> Outcome) -> Outcome {
-    catch_unwind(AssertUnwindSafe(act)).unwrap_or(Outcome::Ended("internal error"))
+    let acts = || {
+        fail::fail_point!("rtsp-datagrams");
+        act()
+    };
+    catch_unwind(AssertUnwindSafe(acts)).unwrap_or(Outcome::Ended("internal error"))
 }

@@ -139,6 +139,7 @@ impl Loop {
     /// A datagram came for a session.
     pub fn receive(&mut self, id: SessionId, (source, destination): (Source, SocketAddr), bytes: &[u8], now: Instant) {
         self.with(id, now, |member, out| {
+            fail::fail_point!("webrtc-receive");
             member.session().receive(source.is_tcp, (source.address, destination), bytes, now, out);
             member.seen(source.address);
             if let Some(viewer) = member.viewer() {

@@ -21,7 +21,7 @@ const NO_PROGRESS: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Acknowledgements are answered no more often, unless they are repeated: those of a peer that sends one each 10 ms are answered in
 /// turns, as libsrt does it. The answer shows the peer the round-trip time, and that it need not repeat what nothing new follows.
-const ANSWERS: Duration = Duration::from_millis(10);
+const ANSWERS: Duration = Duration::from_millis(15);
 /// How often the end of a connection is said.
 const SHUTDOWNS: usize = 3;
 /// Interval between two tries to hand over a key, and between two that are read.

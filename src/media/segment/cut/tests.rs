@@ -526,5 +526,5 @@ fn an_encoder_that_ends_does_not_hold_the_others_up() {
     assert!(newest(&ladder, "v2") + 1 >= newest(&ladder, "v0"));
     // The one that leads: what the others deliver is kept within bounds.
     ladder.run(2000, &[0]);
-    assert!(ladder.stream.held.len() <= MAX_HELD);
+    assert!(ladder.stream.held.len() <= others::MAX_HELD);
 }

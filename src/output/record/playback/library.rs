@@ -472,23 +472,13 @@ pub fn rfc3339(micros: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::record::index::testing;
 
     #[test]
     fn a_file_that_was_just_opened_is_not_there_yet() {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, ended: Option<&str>| {
-            let entry = Entry {
-                sequence: 1,
-                path: name.to_owned(),
-                from: 0,
-                to: 0,
-                bytes: 0,
-                codecs: "avc1".to_owned(),
-                run: 7,
-                media: 0,
-                ended: ended.map(str::to_owned),
-                protected: false,
-            };
+            let entry = Entry { path: name.to_owned(), ended: ended.map(str::to_owned), ..testing::entry(1, 0, 0) };
             Recorded { folder: folder.path().to_owned(), entry }
         };
         for name in ["a.mp4", "a.mkv"] {
@@ -504,16 +494,8 @@ mod tests {
     #[test]
     fn files_of_a_run_continue_each_other_but_for_gaps() {
         let entry = |sequence: u64, from: i64, to: i64, ended: Option<&str>| Entry {
-            sequence,
-            path: format!("cam/{sequence}.mp4"),
-            from,
-            to,
-            bytes: 0,
-            codecs: "avc1".to_owned(),
-            run: 7,
-            media: 0,
             ended: ended.map(str::to_owned),
-            protected: false,
+            ..testing::entry(sequence, from, to)
         };
         let next = entry(2, 2_000_000, 2_000_000, None);
         assert!(continues(&entry(1, 0, 1_990_000, Some("cut")), &next));

@@ -214,7 +214,7 @@ fn acknowledgements_are_answered_in_turns_and_repeated_ones_always() {
     let begin = net.now;
     // Milliseconds, the packets that have arrived by then, and whether that is answered.
     for (number, (millis, next, is_answered)) in
-        [(0, 1, true), (10, 2, false), (20, 3, true), (30, 4, false), (31, 4, true), (32, 4, true), (60, 5, true)]
+        [(0, 1, true), (14, 2, false), (20, 3, true), (30, 4, false), (36, 4, true), (37, 4, true), (60, 5, true)]
             .into_iter()
             .enumerate()
     {
