@@ -10,7 +10,7 @@ use voyandz::output::webrtc::{
 libfuzzer_sys::fuzz_target!(|text: &str| {
     if let Ok(offer) = Offer::parse(text) {
         let _ = announced(&offer);
-        let _ = finished_answer(text, &offer);
+        let _ = finished_answer(text, &offer, "a=sendonly");
     }
     if let Some(fragment) = Fragment::parse(text) {
         let _ = fragment.renewed(text);

@@ -26,7 +26,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         mid: None,
         name: "name".to_owned(),
     };
-    let mut sender = Sender::new(&keys, &[video], (*NOW, 0)).unwrap();
+    let mut sender = Sender::new(&keys, Side::Server, &[video], (*NOW, 0)).unwrap();
     let mut viewer = Encryptor::new(&keys, Side::Client).unwrap();
     let mut out = Outbox::default();
     sender.receive(bytes, *NOW, &mut out);
