@@ -366,8 +366,11 @@ struct Pace {
     bytes: usize,
 }
 
-/// Bytes that leave together.
+/// Bytes that leave together, of what is too much to leave at once.
 const BURST: f64 = 16.0 * PACKET as f64;
+/// Bytes that leave at once after a pause: a whole frame of most streams, whose last packet need not come later than its first, and
+/// less than half of what receivers' sockets hold.
+const SAVED: f64 = 40.0 * PACKET as f64;
 /// Bytes of a whole packet.
 const PACKET: usize = 1316 + HEADER;
 /// Bytes in a second that are always allowed: 24 Mbit/s.
@@ -396,7 +399,7 @@ impl Pace {
     fn refill(&mut self, now: Instant) {
         let time = now.saturating_duration_since(self.refilled).as_secs_f64();
         self.refilled = self.refilled.max(now);
-        self.tokens = (self.tokens + time * self.rate).min(BURST.max(self.rate / 500.0));
+        self.tokens = (self.tokens + time * self.rate).min(SAVED.max(self.rate / 500.0));
     }
 
     fn spend(&mut self, bytes: usize) -> bool {
@@ -564,6 +567,22 @@ mod tests {
         check(17, &[(16, 0), (1, 444)]);
         check(31, &[(16, 0), (15, 6585)]);
         check(40, &[(16, 0), (16, 7104), (8, 10_618)]);
+    }
+
+    #[test]
+    fn a_frame_after_a_pause_leaves_at_once_and_a_larger_one_in_groups() {
+        let begin = Instant::now();
+        for (packets, expect) in [(38, &[38][..]), (64, &[40, 16, 8])] {
+            let mut sender = sender(8192, begin);
+            let mut now = at(begin, 40);
+            push(&mut sender, packets, now);
+            let mut found = Vec::new();
+            while found.iter().sum::<usize>() < packets {
+                found.push(sent(&mut sender, now).len());
+                now = sender.due(&rtt()).unwrap();
+            }
+            assert_eq!(found, expect);
+        }
     }
 
     /// Acknowledgements come at any time, and each has the sender look whether it may send.
