@@ -71,27 +71,36 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 // What the server says of the stream
 
 async function refresh() {
-  for (;;) {
-    await new Promise((then) => setTimeout(then, REFRESH));
-    if (document.hidden) continue;
-    try {
-      const page = new URL(location.href);
-      page.searchParams.set("refresh", "1");
-      const response = await fetch(page, { cache: "no-store" });
-      if (!response.ok) continue;
-      const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-      for (const element of document.querySelectorAll("[data-key]")) {
-        const other = fresh.querySelector(`[data-key="${CSS.escape(element.dataset.key)}"]`);
-        if (!other || other.outerHTML === element.outerHTML) continue;
-        element.className = other.className;
-        element.innerHTML = other.innerHTML;
-      }
-    } catch {
-      // The player says that the server is away.
+  try {
+    const page = new URL(location.href);
+    page.searchParams.set("refresh", "1");
+    const response = await fetch(page, { cache: "no-store" });
+    if (!response.ok) return;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    for (const element of document.querySelectorAll("[data-key]")) {
+      const other = fresh.querySelector(`[data-key="${CSS.escape(element.dataset.key)}"]`);
+      if (!other || other.outerHTML === element.outerHTML) continue;
+      element.className = other.className;
+      element.innerHTML = other.innerHTML;
     }
+  } catch {
+    // The player says that the server is away.
   }
 }
 
+async function keepFresh() {
+  for (;;) {
+    await new Promise((then) => setTimeout(then, REFRESH));
+    if (!document.hidden) await refresh();
+  }
+}
+
+let shown = "";
+view.addEventListener("state", ({ detail: { state } }) => {
+  // A stream that was idle is live, and this is one of its viewers.
+  if (state === "playing" && shown !== state) refresh();
+  shown = state;
+});
 view.addEventListener("state", ({ detail }) => tell(detail));
 view.addEventListener("volumechange", () => tell(view.now));
 view.addEventListener("delay", ({ detail }) => {
@@ -106,4 +115,4 @@ at("mute").addEventListener("click", () => {
 at("still")?.addEventListener("click", keepStill);
 at("panel").hidden = false;
 tell(view.now);
-refresh();
+keepFresh();

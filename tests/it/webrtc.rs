@@ -432,7 +432,13 @@ fn the_player_page_prefers_webrtc_and_does_without() {
     for path in ["/film/play", "/film.ts/play"] {
         browser.open(&server.url(path));
         browser.wait("return document.querySelector('.view video')?.videoWidth === 320", secs(30));
+        let played = number(&browser, "performance.now()");
         assert_eq!(browser.run("return document.querySelector('.view video').srcObject !== null"), true, "{path}");
+        // What the page says of the stream is of now, not of when it was opened, and does not wait for the next look after 5 s.
+        browser.wait("return document.body.innerText.includes('1 viewer')", secs(10));
+        let looks = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('refresh=1'))";
+        let first = number(&browser, &format!("{looks}[0].startTime"));
+        assert!(first < 5000.0 || played > 4500.0, "{path}: it played after {played} ms, and looked after {first} ms");
         browser.wait("return /^\\d+ ms$/.test(document.getElementById('behind').textContent)", secs(10));
         let readers = |count: u64| {
             let count = move |state: &serde_json::Value| {

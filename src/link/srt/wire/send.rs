@@ -366,9 +366,9 @@ struct Pace {
     bytes: usize,
 }
 
-/// Bytes that leave together, of what is too much to leave at once.
+/// Bytes that leave together, of what is too much to leave in one call.
 const BURST: f64 = 16.0 * PACKET as f64;
-/// Bytes that leave at once after a pause: a whole frame of most streams, whose last packet need not come later than its first, and
+/// Bytes that leave together after a pause: a whole frame of most streams, whose last packet need not come later than its first, and
 /// less than half of what receivers' sockets hold.
 const SAVED: f64 = 40.0 * PACKET as f64;
 /// Bytes of a whole packet.
@@ -570,7 +570,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_after_a_pause_leaves_at_once_and_a_larger_one_in_groups() {
+    fn a_frame_after_a_pause_leaves_together_and_a_larger_one_in_groups() {
         let begin = Instant::now();
         for (packets, expect) in [(38, &[38][..]), (64, &[40, 16, 8])] {
             let mut sender = sender(8192, begin);
