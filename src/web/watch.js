@@ -13,8 +13,13 @@ function notify(text) {
   if (at("notice").textContent !== text) at("notice").textContent = text;
 }
 
+let told = "";
+
 function tell({ state, text, way }) {
   notify(text);
+  // A stream that was idle is live, and this is one of its viewers.
+  if (state === "playing" && told !== state) refresh();
+  told = state;
   if (state !== "playing") at("behind").textContent = "–";
   at("way").textContent = (state === "playing" && WAYS[way]) || "–";
   const { player } = view;
@@ -95,12 +100,6 @@ async function keepFresh() {
   }
 }
 
-let shown = "";
-view.addEventListener("state", ({ detail: { state } }) => {
-  // A stream that was idle is live, and this is one of its viewers.
-  if (state === "playing" && shown !== state) refresh();
-  shown = state;
-});
 view.addEventListener("state", ({ detail }) => tell(detail));
 view.addEventListener("volumechange", () => tell(view.now));
 view.addEventListener("delay", ({ detail }) => {

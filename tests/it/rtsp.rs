@@ -470,14 +470,16 @@ fn a_panic_costs_one_player_in_datagrams() {
     let address = player::address(&server);
     let mut players = [(); 4].map(|()| Datagrams::play(address, "/cam"));
     server.log.wait("viewer left .*transport=udp .*internal error", SOON);
-    let plays = |player: &mut Datagrams| player.client.ask("GET_PARAMETER", "/cam", "").status == 200;
-    let left: Vec<_> = players.iter_mut().filter_map(|player| plays(player).then_some(player)).collect();
-    assert_eq!(left.len(), 3);
-    for player in left {
+    // Whatever a client keeps its session with, it learns that there is none any more.
+    let keeps = ["GET_PARAMETER", "SET_PARAMETER", "OPTIONS", "PLAY"];
+    let statuses = players.each_mut().map(|player| keeps.map(|method| player.client.ask(method, "/cam", "").status));
+    assert_eq!(statuses.iter().filter(|of_player| **of_player == [200; 4]).count(), 3, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|of_player| **of_player == [454; 4]).count(), 1, "{statuses:?}");
+    for (player, _) in players.iter().zip(statuses).filter(|(_, of_player)| *of_player == [200; 4]) {
         let first = player.packet().header.sequence;
         (1..100).for_each(|count| assert_eq!(player.packet().header.sequence, first.wrapping_add(count)));
     }
-    // Both threads serve who comes then.
+    // Both threads serve new players.
     for player in [(); 2].map(|()| Datagrams::play(address, "/cam")) {
         (0..20).for_each(|_| drop(player.packet()));
     }

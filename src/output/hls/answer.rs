@@ -104,9 +104,7 @@ pub async fn respond(route: SegmentRoute<'_>, admission: &Admission, request: Re
         }
         File::Playlist(rendition) => playlist(stream, rendition, &asked, client).await,
         File::Header(rendition, number) => header_file(stream, rendition, number),
-        File::Segment(rendition, number) if route.is_dash => {
-            Box::pin(growing_segment(stream, rendition, number, client)).await
-        }
+        File::Segment(rendition, number) if route.is_dash => growing_segment(stream, rendition, number, client).await,
         File::Segment(rendition, number) => segment(stream, rendition, number, client).await,
         File::Part(rendition, number) => part(stream, rendition, number, client).await,
         File::Key(id) => key(stream, id),

@@ -3,7 +3,7 @@
 
 use super::{publish::Carriage, response::Response, router::Router};
 use crate::output::hls;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 use http::{Method, Request};
 use hyper::service::Service;
 use std::convert::Infallible;
@@ -22,20 +22,19 @@ pub struct PlayersFirst<S> {
 
 impl<S, B> Service<Request<B>> for PlayersFirst<S>
 where
-    S: Service<Request<B>, Response = Response, Error = Infallible, Future: Send + 'static>,
+    S: Service<Request<B>, Response = Response, Error = Infallible>,
 {
     type Response = Response;
     type Error = Infallible;
-    /// Those of others are large, and each is moved twice before it runs.
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+    type Future = Either<BoxFuture<'static, Result<Response, Infallible>>, S::Future>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
         if !is_of_player(&request) {
-            return Box::pin(self.others.call(request));
+            return Either::Right(self.others.call(request));
         }
         let (head, _) = request.into_parts();
         let router = self.router.clone();
-        Box::pin(async move { Ok(router.respond_to_player(head).await) })
+        Either::Left(Box::pin(async move { Ok(router.respond_to_player(head).await) }))
     }
 }
 

@@ -24,8 +24,6 @@ const CONTAINER_KNOWN: Duration = Duration::from_secs(3);
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 /// The start of all content types of motion JPEG with a boundary.
 const MULTIPART: &str = "multipart/x-mixed-replace";
-/// Headers of a response to a player, so that their table need not grow.
-const HEADERS: usize = 12;
 /// The response to `fps=` for a stream that is not motion JPEG.
 pub const FPS_OF_MJPEG_ONLY: &str =
     "fps= limits the frame rate of motion JPEG only: this stream is in another container";
@@ -85,7 +83,6 @@ pub fn pieces(pieces: Vec<Bytes>) -> Response {
             warp::reply::stream(pieces).into_response()
         }
     };
-    response.headers_mut().reserve(HEADERS);
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length as u64));
     response
 }

@@ -533,7 +533,7 @@ async fn respond(
                     let Request { path, .. } = request;
                     let site = &request.site.to_string();
                     let asked = exchange::Asked { method, site, path, query, headers, peer };
-                    Box::pin(whep::respond(webrtc, route, (admission, &access), asked, body)).await
+                    whep::respond(webrtc, route, (admission, &access), asked, body).await
                 }
                 route => dispatch(route, admission, request, &access).await,
             };
@@ -560,8 +560,6 @@ fn pieces<B: Buf>(
     body.map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining())))
 }
 
-// What waits for long or is rare is boxed: the future of a request is as large as its largest part, and players send thousands at the same
-// moment.
 async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>, access: &Access) -> Response {
     let Request { method, path, query, headers, client, site, peer, .. } = request;
     if *method == Method::GET
@@ -587,7 +585,7 @@ async fn dispatch(route: Route<'_>, admission: &Admission, request: Request<'_>,
             Route::Recordings(playback, asked, worker) => {
                 let is_image = matches!(asked.what, What::Still(_) | What::Strip(..));
                 let worker = worker.filter(|_| !is_image || admission.refuse_still().is_none());
-                Box::pin(playback.respond(asked, playback::Request { method, headers, site, worker })).await
+                playback.respond(asked, playback::Request { method, headers, site, worker }).await
             }
             Route::File(playback, folder, name) => {
                 let request = playback::Request { method, headers, site, worker: None };

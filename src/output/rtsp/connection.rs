@@ -434,7 +434,7 @@ impl Connection {
     }
 
     /// A request that keeps the session alive, or is for none.
-    fn keep(&self, request: &Request) -> Result<Reply, Reply> {
+    pub(super) fn keep(&self, request: &Request) -> Result<Reply, Reply> {
         let Some(id) = request.session() else { return Ok(Reply::new(Status::Ok)) };
         // A player in datagrams may have been ended since it began: it has to learn that.
         let may_have_ended = |session: &Session| session.is_active && self.recording.is_none();

@@ -94,7 +94,7 @@ impl Connection {
         let session = session.ok_or_else(|| Reply::new(Status::NoSession))?;
         if session.is_active {
             // VLC and others send it again to keep the session.
-            return Ok(Reply::new(Status::Ok).with("Session", &session.id).with("Range", "npt=now-"));
+            return self.keep(request).map(|reply| reply.with("Range", "npt=now-"));
         }
         if session.tracks.is_empty() {
             return Err(Reply::refusal(Status::NotInThisState, "no track is set up"));
